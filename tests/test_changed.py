@@ -12,7 +12,7 @@ def test_a_changed_test_runs_itself() -> None:
 def test_a_changed_module_runs_the_tests_of_its_name_or_of_its_package() -> None:
     assert select_tests(["coe/audit/merkle.py"]) == {"tests/audit/test_merkle.py"}
     assert select_tests(["coe/audit/models.py"]) == {"tests/audit"}
-    assert select_tests(["coe/rate_limits.py"]) == {"tests/test_rate_limits.py"}
+    assert select_tests(["coe/json_types.py"]) == {"tests/test_json_types.py"}
     assert select_tests(["coe/identifiers.py"]) == set()
 
 
