@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from coe import content
 from coe.access.actor import Actor
@@ -69,8 +70,8 @@ async def load_all(settings: Settings, *, accept_access: bool = False) -> list[s
     return lines
 
 
-async def issue_operator_token(settings: Settings, request: TokenRequest) -> str:
-    """Issue a token as the operator, who holds the database and its keys.
+async def issue_operator_token(settings: Settings, request: TokenRequest) -> tuple[str, UUID]:
+    """Issue a token as the operator, who holds the database and its keys; the token and its id.
 
     Raises:
         Invalid: The request has problems; nothing is saved.
@@ -79,10 +80,10 @@ async def issue_operator_token(settings: Settings, request: TokenRequest) -> str
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
-            token, _ = await tokens.issue_token_as_operator(work, request)
+            token, issued = await tokens.issue_token_as_operator(work, request)
     finally:
         await platform.close()
-    return token
+    return token, issued.id
 
 
 async def operator_enrolment_code(settings: Settings, team: str) -> str:

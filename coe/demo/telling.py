@@ -91,5 +91,6 @@ async def kept_token(data: Path, settings: Settings, subject: str) -> str:
     file = data / "tokens" / subject.replace(":", "-").replace("/", "-")
     if not file.exists() or not is_token(file.read_text().strip()):
         request = TokenRequest(f"demo of {subject}", subject, ("*",), timedelta(days=365))
-        write_private(file, await issue_operator_token(settings, request))
+        bearer, _ = await issue_operator_token(settings, request)
+        write_private(file, bearer)
     return file.read_text().strip()

@@ -106,12 +106,14 @@ def test_each_part_starts_from_its_settings(installation: dict[str, str], served
     assert "unchanged" in coe(installation, "content", "load")
     first = ("token", "issue", "coe-lead", "--name", "first", "--operator")
     issued = coe(installation, *first, "--output", "json")
-    token = json.loads(issued)["token"]
+    token, ident = json.loads(issued)["token"], json.loads(issued)["id"]
     data = ask(served, token)["data"]
     assert data["me"]["subject"] == "coe-lead"
     assert data["engine"]["state"] in {"STARTING", "GONE"}
     listed = coe(installation | {"COE_URL": served, "COE_TOKEN": token}, "template", "list")
     assert "coe/order-to-cash" in listed
+    mine = coe(installation | {"COE_URL": served, "COE_TOKEN": token}, "token", "list")
+    assert ident in mine
 
 
 def test_a_persona_cannot_sign_in_to_a_production_process(served: str) -> None:

@@ -205,5 +205,6 @@ def _issue_as_operator(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--expires-in") from None
     request = TokenRequest(name, subject, scopes or ("*",), lifetime, team)
-    bearer = asyncio.run(issue_operator_token(settings_from(config), request))
-    return Result({"token": bearer}, bearer)
+    bearer, ident = asyncio.run(issue_operator_token(settings_from(config), request))
+    notes = [f"id {ident}, for coe token revoke"]
+    return Result({"id": str(ident), "token": bearer}, bearer, notes)
