@@ -199,8 +199,8 @@ _ACCEPT: Final = f"""
       END IF;
       NEW.stored_at := clock_timestamp();
       IF abs(extract(epoch FROM NEW.written_at - NEW.stored_at)) > {CLOCK_BOUND} THEN
-        RAISE EXCEPTION 'by the clock of the process it is %, and by the clock of the database %: '
-          'no event is written while they differ by more than {CLOCK_BOUND} seconds',
+        RAISE EXCEPTION 'by the clock of the process it is %, and by the clock of the database'
+          ' %: no event is written while they differ by more than {CLOCK_BOUND} seconds',
           NEW.written_at, NEW.stored_at USING ERRCODE = 'restrict_violation';
       END IF;
       RETURN NEW;

@@ -21,7 +21,6 @@ import httpx
 
 from coe import content
 from coe.bootstrap import load_all, operator_enrolment_code
-from coe.crypto.mac import MacKeys
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -121,8 +120,7 @@ class Demo:
         layout.write_settings()
         settings = read_settings(layout.settings_file)
         await make_keys(settings)
-        keys = MacKeys(settings.mac_key_path)
-        await asyncio.to_thread(upgrade, layout.database_url, keys=keys)
+        await asyncio.to_thread(upgrade, layout.database_url)
         self.echo("database: migrated")
         for service in layout.services():
             await processes.start(service)

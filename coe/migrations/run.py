@@ -15,21 +15,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from coe.audit.own_key import require_own_key
-from coe.audit.unsigned import has_codes, sign_waiting
 from coe.crypto.mac import MacKeys
 from coe.db import Database
+from coe.errors import CoeError
 from coe.migrations.roles import Roles, grant
-from coe.migrations.uncoded import (
-    CODED,
-    code_page,
-    code_rows,
-    has_row_codes,
-    newest_code,
-)
+from coe.migrations.uncoded import CODED, code_page, code_rows, newest_code
 
 ReturnT = TypeVar("ReturnT")
 MIGRATION_LOCK = 0x636F655F6D696772
 """The advisory lock by which only one process migrates at a time."""
+BEFORE_FIRST = "4e0679de"
+"""The last commit whose code has the revisions that the first one here took together."""
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -72,42 +68,52 @@ def revisions() -> list[str]:
     return [each.revision for each in script.walk_revisions()][::-1]
 
 
+def _require_reachable(revision: str | None) -> None:
+    """Require that the revisions here continue that of the database.
+
+    Raises:
+        CoeError: It is of before the first one.
+    """
+    first = revisions()[0]
+    if revision is not None and revision < first:
+        message = (
+            f"the database is at revision {revision}, and the first one of this version is "
+            f"{first}: run `coe migrate` of commit {BEFORE_FIRST} once, then this one. Nothing was "
+            "changed"
+        )
+        raise CoeError(message, code="INVALID")
+
+
 def upgrade(
     url: str,
     to: str = "head",
     *,
-    keys: MacKeys | None = None,
     roles: Roles | None = None,
-    vouch: bool = False,
+    vouch_with: MacKeys | None = None,
 ) -> int:
     """Migrate the database to a revision, by default the newest, in one transaction.
 
     Args:
         url: The database, with the role that owns its tables.
         to: The revision.
-        keys: Give events that wait for their seal, and rows by which access is decided, their
-            codes, when codes are new.
         roles: Grant these roles what they need, and revoke the rest.
-        vouch: Give a code to rows without one, though codes are not new.
+        vouch_with: Give a code by these keys to rows without one, by which access is decided.
 
     Returns:
         How many rows were given a code.
 
     Raises:
-        CoeError: A role does not exist, or has powers that no grant takes away; or the keys are not
-            those of this database.
+        CoeError: A role does not exist, or has powers that no grant takes away; the keys are not
+            those of this database; or the database is older than the first revision here.
     """
 
     def migrate(connection: Connection) -> int:
-        coded, rows_coded = has_codes(connection), has_row_codes(connection)
-        number = 0
-        if keys is not None and coded and (vouch or not rows_coded):
-            require_own_key(connection, keys)
+        before = MigrationContext.configure(connection).get_current_revision()
+        _require_reachable(before)
+        if vouch_with is not None and before is not None:
+            require_own_key(connection, vouch_with)
         command.upgrade(_config(connection), to)
-        if keys is not None and not coded and has_codes(connection):
-            number += sign_waiting(connection, keys)
-        if keys is not None and (vouch or not rows_coded) and has_row_codes(connection):
-            number += code_rows(connection, keys)
+        number = code_rows(connection, vouch_with) if vouch_with is not None else 0
         if roles is not None:
             grant(connection, roles)
         return number
@@ -146,11 +152,6 @@ def recode(url: str, keys: MacKeys) -> int:
         return number
 
     return asyncio.run(run())
-
-
-def downgrade(url: str, to: str) -> None:
-    """Take the database back to an older revision, in one transaction (development)."""
-    _on(url, lambda connection: command.downgrade(_config(connection), to))
 
 
 def revision(url: str, message: str, name: str) -> None:

@@ -1,7 +1,6 @@
 """Give codes to rows without one, and codes of the newest key to those of an older one.
 
-Whoever upgrades vouches for the rows that an earlier release wrote, as for the events that wait for
-their seal (`coe.audit.unsigned`). A row whose code does not fit keeps it.
+Whoever has the keys vouches for the rows without one. A row whose code does not fit keeps it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, inspect, select
+from sqlalchemy import Connection, Table, bindparam, select
 from sqlmodel import SQLModel
 
 from coe.catalog.owners import CARD_CODES, OWNER_CODES
@@ -21,19 +20,10 @@ from coe.runs.row_codes import APPROVAL_CODES, EVENT_CODES, RUN_CODES, TASK_CODE
 
 CODED: Final = (RUN_CODES, TASK_CODES, APPROVAL_CODES, EVENT_CODES, OWNER_CODES, CARD_CODES)
 _AT_ONCE: Final = 1000
-_FIRST: Final = RUN_CODES.table
 _START: Final = UUID(int=0)
 
 NewCode = Callable[[MacKeys, CodedRows, Mapping[str, Any]], bytes | None]
 """The code that a row gets; None to leave it as it is."""
-
-
-def has_row_codes(connection: Connection) -> bool:
-    """Whether the rows of this database have a column for codes."""
-    found = inspect(connection)
-    return found.has_table(_FIRST) and any(
-        column["name"] == "code" for column in found.get_columns(_FIRST)
-    )
 
 
 def code_rows(connection: Connection, keys: MacKeys) -> int:

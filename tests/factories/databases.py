@@ -30,6 +30,14 @@ async def fresh_database(server: EmbeddedPostgres, template: str) -> AsyncIterat
     await connection.close()
 
 
+async def stamp(database: Database, revision: str | None) -> None:
+    """Note that a database stands at a revision."""
+    async with database.session() as session:
+        await session.execute(text("CREATE TABLE alembic_version (version_num text)"))
+        await session.execute(text("INSERT INTO alembic_version VALUES (:at)"), {"at": revision})
+        await session.commit()
+
+
 @contextmanager
 def statements_about(database: Database, text: str) -> Iterator[list[str]]:
     """The statements that name something, such as a table, while this is open."""

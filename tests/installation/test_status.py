@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from coe.db import new_id
@@ -22,14 +20,6 @@ from tests.factories.databases import fresh_database
 AWAY = "postgresql://coe@127.0.0.1:9/coe"
 
 
-@pytest.fixture
-async def running(platform: Platform) -> AsyncIterator[Platform]:
-    """A platform whose database says which revision it has."""
-    await execute(platform, "CREATE TABLE alembic_version (version_num text)")
-    await execute(platform, f"INSERT INTO alembic_version VALUES ('{migrations.head()}')")
-    return platform
-
-
 async def execute(platform: Platform, statement: str, **values: object) -> None:
     async with platform.database.session() as session:
         await session.execute(text(statement), values)
@@ -42,8 +32,8 @@ async def checks(platform: Platform, **changed: object) -> dict[str, Check]:
     return {each.part: each for each in found}
 
 
-async def test_all_is_well_but_for_the_engine_that_is_missing(running: Platform) -> None:
-    found = await checks(running)
+async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform) -> None:
+    found = await checks(platform)
     assert {part: each.health for part, each in found.items()} == {
         "database": Health.OK,
         "schema": Health.OK,
@@ -56,21 +46,22 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(running: Platform)
     }
 
 
-async def test_each_problem_is_told_with_what_mends_it(running: Platform) -> None:
-    settings = running.settings
-    await execute(running, "UPDATE alembic_version SET version_num = '0001'")
-    await execute(running, "UPDATE policy_state SET version = version + 1")
+async def test_each_problem_is_told_with_what_mends_it(platform: Platform) -> None:
+    settings = platform.settings
+    await execute(platform, "UPDATE alembic_version SET version_num = '0001'")
+    await execute(platform, "UPDATE policy_state SET version = version + 1")
     await execute(
-        running,
+        platform,
         "INSERT INTO outbox (id, kind, subject, payload, created_at, due_at, attempts)"
         " VALUES (:id, 'start', :id, '{}', now() - interval '2 h', now() - interval '1 h', 0)",
         id=new_id(),
     )
     await execute(
-        running, "INSERT INTO team_workers (team, seen_at) VALUES ('sales', now() - interval '1 d')"
+        platform,
+        "INSERT INTO team_workers (team, seen_at) VALUES ('sales', now() - interval '1 d')",
     )
     (settings.data_dir / "keys" / "mac").unlink()
-    found = await checks(running, prefect_url="http://127.0.0.1:9/api")
+    found = await checks(platform, prefect_url="http://127.0.0.1:9/api")
     wrong = {part: each.health for part, each in found.items() if each.health is not Health.OK}
     assert wrong == {
         "schema": Health.PROBLEM,
@@ -94,7 +85,7 @@ def test_a_revision_is_compared_with_those_of_this_version() -> None:
 
 
 async def test_the_command_answers_by_its_exit_code(
-    running: Platform, settings: Settings, postgres: EmbeddedPostgres, tmp_path: Path
+    platform: Platform, settings: Settings, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     given = {"COE_DATABASE_URL": settings.database_url, "COE_DATA_DIR": str(settings.data_dir)}
     done = await asyncio.to_thread(run, "status", "--output", "json", **given)

@@ -1,4 +1,4 @@
-"""Rows of an earlier release get the code that the platform would have given them."""
+"""Rows without a code get the one that the platform would have given them."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ async def test_the_code_is_that_of_the_platform(running: Runtime) -> None:
             assert (await connection.execute(query)).all() == before
 
 
-async def test_the_upgrade_that_brings_codes_gives_them(empty_url: str, tmp_path: Path) -> None:
+async def test_vouching_gives_codes_and_recoding_those_of_the_newest_key(
+    empty_url: str, tmp_path: Path
+) -> None:
     create_keys(tmp_path / "mac")
     keys = MacKeys(tmp_path / "mac")
-    upgrade = partial(asyncio.to_thread, run.upgrade, empty_url)
-    await upgrade("0029", keys=keys)
+    given = {"COE_DATABASE_URL": empty_url, "COE_MAC_KEY_FILE": str(keys.path)}
+
+    async def migrate(*options: str) -> dict[str, object]:
+        done = await asyncio.to_thread(cli, "migrate", *options, "--output", "json", **given)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    await migrate()
     connection = await asyncpg.connect(empty_url)
     await connection.execute("SET session_replication_role = replica")
     for name in await connection.fetch(NEEDED):
         await connection.execute(f'ALTER TABLE entries ALTER "{name[0]}" DROP NOT NULL')
-    insert = "INSERT INTO entries (id, name) VALUES (gen_random_uuid(), $1)"
-    coded = "SELECT name FROM entries WHERE code IS NOT NULL ORDER BY name"
-    await connection.execute(insert, "before")
-    assert await upgrade(keys=keys) == 1
-    await connection.execute(insert, "late")  # by a process of the earlier release
-    assert await upgrade(keys=keys) == 0
-    assert [row["name"] for row in await connection.fetch(coded)] == ["before"]
-    assert await upgrade(keys=keys, vouch=True) == 1
-    assert [row["name"] for row in await connection.fetch(coded)] == ["before", "late"]
+    await connection.execute("INSERT INTO entries (id, name) VALUES (gen_random_uuid(), 'x')")
+    assert (await migrate())["coded"] == 0
+    assert await connection.fetchval("SELECT code FROM entries") is None
+    assert (await migrate("--vouch"))["coded"] == 1
+    assert await connection.fetchval("SELECT code FROM entries") is not None
     await connection.close()
     add_key(keys.path)
-    given = {"COE_DATABASE_URL": empty_url, "COE_MAC_KEY_FILE": str(keys.path)}
-    for number in (2, 0):
-        done = await asyncio.to_thread(cli, "migrate", "--recode", "--output", "json", **given)
-        assert done.exit_code == 0, done.output
-        assert json.loads(done.stdout)["recoded"] == number
+    assert [(await migrate("--recode"))["recoded"] for _ in range(2)] == [1, 0]
 
 
 async def test_what_is_made_of_a_row_without_a_code_is_vouched_for_with_it(
@@ -155,7 +155,7 @@ async def test_keys_of_another_installation_code_no_rows(
     url = platform.settings.database_url
     act = partial(run.recode, url, keys)
     if how == "vouch":
-        act = partial(run.upgrade, url, keys=keys, vouch=True)
+        act = partial(run.upgrade, url, vouch_with=keys)
     with pytest.raises(SecretFileRefused, match="COE_MAC_KEY_FILE"):
         await asyncio.to_thread(act)
     async with platform.database.session() as session:

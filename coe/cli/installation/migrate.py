@@ -20,8 +20,7 @@ DATABASES: Final = ("database_url", "migrate_database_url", "sealer_database_url
 @click.option(
     "--vouch",
     is_flag=True,
-    help="Give a code to rows without one: processes of an earlier release wrote them after the "
-    "upgrade, and nobody else could have.",
+    help="Give a code to rows that decide on access and have none: you know who wrote them.",
 )
 @click.option(
     "--recode",
@@ -41,9 +40,8 @@ def command(
 
     The role of COE_MIGRATE_DATABASE_URL owns the tables. Those of COE_DATABASE_URL, which serves,
     and of COE_SEALER_DATABASE_URL, which seals the audit log, get the rights that they need and
-    lose all others. The upgrade from a release without codes gives one to the rows that decide on
-    access, and to the events that wait for their seal. Codes are given with the keys of
-    COE_MAC_KEY_FILE, which must be those of the events in the database.
+    lose all others. Codes are given with the keys of COE_MAC_KEY_FILE, which must be those of the
+    events in the database.
     """
     from coe.crypto.mac import MacKeys  # noqa: PLC0415  # cryptography is slow to import
     from coe.migrations.roles import Roles  # noqa: PLC0415  # SQLAlchemy is slow to import
@@ -59,7 +57,7 @@ def command(
         return Result(data, f"database at {before or 'nothing'}, code at {head()}", code=int(due))
     roles = Roles.of(settings)
     keys = MacKeys(settings.mac_key_path)
-    coded = upgrade(url, keys=keys, roles=roles, vouch=vouch)
+    coded = upgrade(url, roles=roles, vouch_with=keys if vouch else None)
     recoded = give_newest(url, keys) if recode else 0
     after = current(url)
     was = "" if before == after else f", was {before or 'empty'}"
@@ -70,7 +68,7 @@ def command(
         "recoded": recoded,
         "roles": asdict(roles) | {"apart": roles.apart},
     }
-    notes = [f"note: {coded:,} rows of an earlier release have a code now"] if coded else []
+    notes = [f"note: {coded:,} rows that had no code have one now"] if coded else []
     if recode:
         notes.append(f"note: {recoded:,} rows have a code of the newest key now")
     notes += [f"note: {roles.unprotected}"] if roles.unprotected else []
