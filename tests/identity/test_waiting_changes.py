@@ -15,15 +15,17 @@ from coe.access.actor import Actor
 from coe.access.machine_models import MachineClient
 from coe.access.membership_changes import MembersSource, lock_policy
 from coe.access.models import Membership
+from coe.access.permissions import Permission
 from coe.errors import CoeError, Conflict, Forbidden
 from coe.identity import registrations
 from coe.identity.registrations import ClientRequest
 from coe.identity.team_lifecycle.offboarding import retire_team
 from coe.identity.teams import actions, changes, proposals
 from coe.identity.teams.actions import NewMember, NewTeam
-from coe.identity.teams.people import offboard_person
+from coe.identity.teams.people import activate_person, offboard_person, suspend_person
 from coe.work import Platform
 from tests.factories.people import COE_LEAD, COE_REVIEWER
+from tests.factories.policies import sign_policy
 
 LEAD = Actor.of("returns-lead")
 WHY = "because"
@@ -123,6 +125,32 @@ async def test_an_approver_who_left_meanwhile_approves_nothing(
     with pytest.raises(Forbidden):
         await do(returns, COE_REVIEWER, proposals.approve, waiting)
     assert "rosa" not in await members(returns)
+
+
+@pytest.mark.parametrize("verb", [suspend_person, activate_person, offboard_person])
+async def test_who_left_meanwhile_changes_no_account(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, verb: Any
+) -> None:
+    async with platform.database.session() as session:
+        member = await session.get_one(Membership, ("coe", COE_REVIEWER.subject))
+        member.roles = [*member.roles, "lead"]
+        await session.flush()
+        await sign_policy(session)
+        await session.commit()
+    if verb is activate_person:
+        await do(platform, COE_LEAD, suspend_person, "sales-owner", reason=WHY)
+    async with platform.work(COE_REVIEWER) as work:
+        may = work.decide(Permission.PERSON_SUSPEND, team="sales").allowed
+    assert may
+
+    async def after_another(session: AsyncSession) -> None:
+        monkeypatch.setattr(changes, "lock_policy", lock_policy)
+        await do(platform, COE_LEAD, offboard_person, COE_REVIEWER.subject, reason=WHY)
+        await lock_policy(session)
+
+    monkeypatch.setattr(changes, "lock_policy", after_another)
+    with pytest.raises(Forbidden):
+        await do(platform, COE_REVIEWER, verb, "sales-owner", reason=WHY)
 
 
 async def test_no_machine_is_registered_in_a_team_that_is_being_retired(returns: Platform) -> None:

@@ -21,7 +21,7 @@ from coe.audit.events import Tag
 from coe.errors import Invalid, NotFound, Problem
 from coe.governance.subjects import relations_to_subject, team_of_subject
 from coe.identifiers import PLATFORM_TEAM
-from coe.identity.teams.changes import refresh
+from coe.identity.teams.changes import hold_policy, refresh
 from coe.identity.teams.leaving import settle_leavers
 from coe.paging import Page, check_first, decode, encode
 from coe.work import Read, Work, check_reason
@@ -52,8 +52,7 @@ async def suspend_person(work: Work, subject: str, *, reason: str) -> PersonReco
         Conflict: The person is suspended already, or has left.
         Invalid: The reason is blank or too long.
     """
-    decision = _require(work, subject, Permission.PERSON_SUSPEND)
-    check_reason(reason)
+    decision = await _decide(work, subject, Permission.PERSON_SUSPEND, reason)
     person = await known_person(work.session, subject)
     await change_state(work.session, person, PersonState.SUSPENDED, now=work.now)
     return await _record(work, Tag.ACCESS_PERSON_SUSPEND, person, decision, reason)
@@ -70,8 +69,7 @@ async def activate_person(work: Work, subject: str, *, reason: str) -> PersonRec
         Conflict: The person is active already, or has left.
         Invalid: The reason is blank or too long.
     """
-    decision = _require(work, subject, Permission.PERSON_SUSPEND)
-    check_reason(reason)
+    decision = await _decide(work, subject, Permission.PERSON_SUSPEND, reason)
     person = await known_person(work.session, subject)
     await change_state(work.session, person, PersonState.ACTIVE, now=work.now)
     return await _record(work, Tag.ACCESS_PERSON_ACTIVATE, person, decision, reason)
@@ -89,8 +87,7 @@ async def offboard_person(work: Work, subject: str, *, reason: str) -> PersonRec
         Conflict: The person has left already.
         Invalid: The reason is blank or too long.
     """
-    decision = _require(work, subject, Permission.PERSON_LEAVE)
-    check_reason(reason)
+    decision = await _decide(work, subject, Permission.PERSON_LEAVE, reason)
     person = await known_person(work.session, subject)
     return await leave_for_good(work, person, decision=decision, reason=reason)
 
@@ -159,6 +156,13 @@ async def find_record(read: Read, subject: str) -> PersonRecord:
     if person is None:
         raise NotFound
     return _read_back(read, person)
+
+
+async def _decide(work: Work, subject: str, permission: Permission, reason: str) -> Decision:
+    """Decide by the policy as it is once this transaction holds it."""
+    decision = _require(work, subject, permission)
+    check_reason(reason)
+    return _require(work, subject, permission) if await hold_policy(work) else decision
 
 
 def _require(work: Work, subject: str, permission: Permission) -> Decision:
