@@ -40,7 +40,9 @@ from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
 from coe.installation.keys import KeysRefused, compare_keys
-from coe.installation.status import outbox_check, revision_of, schema_check
+from coe.installation.status import Check, Health, outbox_check, revision_of, schema_check
+from coe.processes.probes import Probes
+from coe.processes.readiness import database_checks, engine_check, keys_check, sealing_check
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
 from coe.web.addresses import StorableAddresses
@@ -85,7 +87,12 @@ class Services:
     status: EngineStatus
     certificate: ServerCertificate | None = None
     serves: bool = True
+    probes: Probes = field(init=False)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the probes."""
+        self.probes = Probes("api", self.look)
 
     @classmethod
     def open(
@@ -205,6 +212,18 @@ class Services:
             for each in (schema, outbox)
         }
 
+    async def look(self) -> list[Check]:
+        """How the parts of this process are: what it cannot do without, and what it can for now."""
+        found = [keys_check(compared=self.serves), *await database_checks(self.platform)]
+        settings, health = self.platform.settings, self.status.health
+        found.append(engine_check(health, needed=False))
+        late = settings.seal_alarm_seconds
+        found.append(sealing_check(self.watch.state, late, own=settings.loops))
+        problem = self.certificate.problem if self.certificate else None
+        if problem is not None:
+            found.append(Check("tls", Health.WARNING, problem, "docs/how-to/tls.md"))
+        return found
+
     async def policy_problem(self) -> str | None:
         """Why the policy in the database does not count, if it does not; the last good one does."""
         policies = self.platform.policies
@@ -305,13 +324,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        services.start()
-        _log.info("the API is up")
-        try:
-            yield
-        finally:
-            await services.stop()
-            _log.info("the API has stopped")
+        async with services.probes.serving(settings):
+            services.start()
+            services.probes.started = True
+            _log.info("the API is up")
+            try:
+                yield
+            finally:
+                services.probes.draining = True
+                await services.stop()
+                _log.info("the API has stopped")
 
     app = FastAPI(
         title="Process centre of excellence",

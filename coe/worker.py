@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,9 @@ from coe.identity.worker_identity import (
     renew,
 )
 from coe.installation.keys import KeysRefused, compare_keys, require_keys
+from coe.installation.status import Check, Health
+from coe.processes.probes import Probes
+from coe.processes.readiness import database_checks, keys_check
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -152,19 +156,52 @@ async def _renew_if_due(
         _log.warning("the key of this worker was not renewed: %s", why)
 
 
+@dataclass(slots=True)
+class _Worker:
+    """How a worker is: for its probes.
+
+    Attributes:
+        pool: The work pool from which it takes runs.
+        platform: The parts of the central worker; a team's has none.
+        ours: Whether the database has answered, and has nothing of other keys.
+        connected: Set while it is connected to its pool.
+    """
+
+    pool: str
+    platform: Platform | None = None
+    ours: bool = False
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def look(self) -> list[Check]:
+        """How its parts are."""
+        found = []
+        if self.platform is not None:
+            found = [keys_check(compared=self.ours), *await database_checks(self.platform)]
+        if self.connected.is_set():
+            return [*found, Check("engine", Health.OK, f"takes runs of the pool {self.pool}")]
+        detail = f"is not connected to the pool {self.pool}; see the log records of the worker"
+        return [*found, Check("engine", Health.PROBLEM, detail, "coe status")]
+
+
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     engine = PrefectEngine.open(settings)
     platform = Platform.open(settings, name="coe-central", pool_size=20, computing=InThisProcess())
+    worker = _Worker(settings.central_pool, platform)
+    probes = Probes("central worker", worker.look)
     try:
-        if await _until(lambda: _database_is_ours(platform), "the database", stop):
-            await _serve_runs(platform, engine, stop)
+        async with probes.serving(settings):
+            if await _until(lambda: _database_is_ours(platform), "the database", stop):
+                worker.ours = probes.started = True
+                await _serve_runs(platform, engine, worker, stop)
     finally:
         await engine.close()
         await platform.close()
         _log.info("the central worker has stopped")
 
 
-async def _serve_runs(platform: Platform, engine: PrefectEngine, stop: asyncio.Event) -> None:
+async def _serve_runs(
+    platform: Platform, engine: PrefectEngine, worker: _Worker, stop: asyncio.Event
+) -> None:
     settings = platform.settings
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
@@ -184,6 +221,7 @@ async def _serve_runs(platform: Platform, engine: PrefectEngine, stop: asyncio.E
                 name=f"central-{socket.gethostname()}-{os.getpid()}",
                 limit=settings.worker_limit,
                 stop=stop,
+                connected=worker.connected,
             )
 
 
@@ -204,13 +242,17 @@ async def _serve_team(
 
     _configure_logs(settings)
     flows = TeamFlows(settings.flows_dir or Path())
-    await serve_pool(
-        FlowExecutor(flows.load),
-        pool=team_pool(team),
-        name=f"{team}-{socket.gethostname()}-{os.getpid()}",
-        limit=settings.worker_limit,
-        stop=stop,
-    )
+    worker = _Worker(team_pool(team))
+    probes = Probes("team worker", worker.look, started=True)
+    async with probes.serving(settings):
+        await serve_pool(
+            FlowExecutor(flows.load),
+            pool=worker.pool,
+            name=f"{team}-{socket.gethostname()}-{os.getpid()}",
+            limit=settings.worker_limit,
+            stop=stop,
+            connected=worker.connected,
+        )
     _log.info("the worker of %s has stopped", team)
 
 

@@ -126,8 +126,10 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
             self._entrypoints[key] = deployment.entrypoint or ""
         return self._entrypoints[key]
 
-    async def work(self, stop: asyncio.Event) -> None:
+    async def work(self, stop: asyncio.Event, connected: asyncio.Event) -> None:
         """Take flow runs until `stop` is set, then hand them over.
+
+        `connected` is set while the work pool is known.
 
         Raises:
             Exception: The connection fails; flows that run go on.
@@ -135,6 +137,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         async with self:
             if not self.is_synced:
                 raise Unavailable("the work pool cannot be read")
+            connected.set()
             _log.info("worker %s takes runs of the pool %s", self.name, self._work_pool_name)
             async with asyncio.TaskGroup() as loops:
                 background = [loops.create_task(each) for each in (self._listen(), self._sync())]
@@ -180,18 +183,22 @@ async def serve_pool(
     name: str,
     limit: int,
     stop: asyncio.Event,
+    connected: asyncio.Event | None = None,
 ) -> None:
     """Work on a pool until `stop` is set, through lost connections; then hand over.
 
-    One line is logged when the connection is lost, and one when it is back.
+    One line is logged when the connection is lost, and one when it is back; `connected` is set in
+    between.
     """
+    connected = connected or asyncio.Event()
     failures = -1
     while not stop.is_set():
         worker = CoeWorker(executor, pool=pool, name=name, limit=limit)
         began = time.monotonic()
         try:
-            await worker.work(stop)
+            await worker.work(stop, connected)
         except Exception as error:  # noqa: BLE001  # the top of the loop: it connects again
+            connected.clear()
             failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             if failures == 0:
                 _log.warning("worker %s has no server: %s; trying again", name, _why(error))

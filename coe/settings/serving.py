@@ -48,6 +48,22 @@ class ServingSettings(BaseSettings):
             " log. Without TLS of its own, the API listens beyond this machine only behind them."
         ),
     )
+    probe_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description=(
+            "The port of the probes alone (`/startupz`, `/livez`, `/readyz`), in plain HTTP and for"
+            " any `Host`; by default none. Each process of a machine has its own."
+        ),
+    )
+    probe_host: str = Field(
+        default="127.0.0.1",
+        description=(
+            "The address at which the probes are served, such as `0.0.0.0` in a pod; whoever"
+            " reaches it sees how the process is."
+        ),
+    )
     rate_limits: dict[str, str] = Field(
         default_factory=dict,
         description=(

@@ -1,0 +1,1 @@
+"""What the processes of an installation share: probes, background loops, an orderly end."""
