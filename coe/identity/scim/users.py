@@ -23,7 +23,7 @@ from coe.access.person_states import change_state, is_suspended_by_directory
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
-from coe.identity.teams.changes import refresh
+from coe.identity.teams.changes import hold_policy, refresh
 from coe.identity.teams.leaving import settle_suspended
 from coe.identity.teams.people import leave_for_good
 from coe.json_types import JSON
@@ -131,6 +131,9 @@ async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
         Conflict: Somebody else has this name.
         Invalid: The name can be no subject.
     """
+    person = await find_user(work, key)
+    if values.active == is_suspended_by_directory(person):  # whoever changes access holds it first
+        await hold_policy(work)
     person = await find_user(work, key, lock=True)
     decision = require(work)
     _check(values)
@@ -170,6 +173,8 @@ async def delete_user(work: Work, key: UUID) -> None:
         Forbidden: `scim:provision` is refused.
         NotFound: The directory has no such account.
     """
+    require(work)
+    await hold_policy(work)
     person = await find_user(work, key, lock=True)
     decision = require(work)
     await leave_for_good(
