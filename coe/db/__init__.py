@@ -25,7 +25,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlmodel import SQLModel
 
+from coe.db.after_commit import NotifyingSession
 from coe.db.pings import ping_after_idleness
+from coe.telemetry.pools import watch_pool
 from coe.tls import distrust, verified_database_url
 
 DRIVER: Final = "postgresql+asyncpg://"
@@ -212,6 +214,12 @@ class DirectConnections:
         return None
 
 
+def _in_use(database: Database) -> int:
+    pool: Any = database.engine.pool
+    taken: int = pool.checkedout()
+    return taken
+
+
 def _terminate(connection: Any) -> None:
     """Close a connection whose server does not answer, without telling it."""
     if connection is not None:
@@ -251,8 +259,13 @@ class Database:
         self._direct: list[DirectConnections] = []
         ping_after_idleness(self.engine.sync_engine)
         self._sessions = async_sessionmaker(
-            self.engine, expire_on_commit=False, autoflush=False, info=dict(info or {})
+            self.engine,
+            sync_session_class=NotifyingSession,
+            expire_on_commit=False,
+            autoflush=False,
+            info=dict(info or {}),
         )
+        watch_pool(self, name, in_use=_in_use, size=2 * pool_size)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:

@@ -51,6 +51,10 @@ BREACHES = {
     "Only coe.crypto imports joserfc": ("coe/leaves/leaf.py", "import joserfc"),
     "Only coe.api imports strawberry": ("coe/catalog/queries.py", "import strawberry"),
     "Only coe.engines imports prefect": ("coe/execution/engine.py", "import prefect"),
+    "Only coe.telemetry imports prometheus_client": (
+        "coe/runs/journal.py",
+        "import prometheus_client",
+    ),
     "Only coe.language.json_schema imports jsonschema_rs": (
         "coe/language/load.py",
         "import jsonschema_rs",

@@ -33,6 +33,7 @@ from coe.secrets import SecretStore
 from coe.templates.manifest import TemplateManifest
 from coe.templates.placeholders import Filling
 from coe.testing.suite_format import read_suite
+from tests.factories.promql import exported, metrics_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -91,6 +92,9 @@ def test_a_snippet_is_right(snippet: Snippet, tmp_path: Path) -> None:
             compile(snippet.text, str(snippet), "exec")
         case "graphql":
             assert validate(make_schema()._schema, parse(snippet.text)) == []
+        case "promql":
+            for query in snippet.text.splitlines():
+                assert metrics_of(query) <= exported()
         case language:
             assert language in WITHOUT_CHECK, f"```{language} is not checked"
 

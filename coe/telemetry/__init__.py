@@ -1,0 +1,1 @@
+"""Metrics of a process for Prometheus: declared in one module, served on the probe port only."""
