@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -40,6 +41,7 @@ from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
 from coe.installation.keys import KeysRefused, compare_keys
+from coe.installation.measures import measure_database, measure_process
 from coe.installation.status import Check, Health, outbox_check, revision_of, schema_check
 from coe.processes.probes import Probes
 from coe.processes.readiness import database_checks, engine_check, keys_check, sealing_check
@@ -49,6 +51,7 @@ from coe.web.addresses import StorableAddresses
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
+from coe.web.measuring import MeasuredRequests
 from coe.web.missing_page import answer_missing
 from coe.web.pages import Persona, routes
 from coe.web.waiting import OnlyOnceServing
@@ -130,6 +133,7 @@ class Services:
         self.platform.computing.warm()
         self._run("engine check", self._check_engine)
         self._run("audit watch", self._watch_sealing)
+        self._run("metrics", partial(measure_process, self.platform, self.certificate))
         if self.certificate is not None:
             self._run("certificate", self._watch_certificate)
         if self.serves:
@@ -143,6 +147,7 @@ class Services:
             self._run("runs", self._dispatch_runs)
             self._run("clean-up", self._clean_up)
             self._run("ends of memberships", self._end_memberships)
+            self._run("measures", partial(measure_database, self.platform))
 
     async def stop(self) -> None:
         """Stop the loops, then close the engine and the database."""
@@ -361,6 +366,7 @@ def create_app(
     app.add_middleware(SecurityHeaders, public_url=settings.public_url)
     app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)
     app.add_middleware(OnlyByProxy, trusted=settings.proxy_networks)
+    app.add_middleware(MeasuredRequests)
     return app
 
 

@@ -44,6 +44,7 @@ from coe.identity.worker_identity import (
     renew,
 )
 from coe.installation.keys import KeysRefused, compare_keys, require_keys
+from coe.installation.measures import measuring
 from coe.installation.status import Check, Health
 from coe.processes.probes import Probes
 from coe.processes.readiness import database_checks, keys_check
@@ -213,7 +214,7 @@ async def _serve_runs(
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
-    async with open_runtime(platform) as runtime, _loops(platform, engine):
+    async with open_runtime(platform) as runtime, _loops(platform, engine), measuring(platform):
         if await _until(engine.ensure_central, "Prefect", stop):
             await serve_pool(
                 FlowExecutor(central_flow(runtime)),

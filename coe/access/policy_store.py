@@ -72,6 +72,11 @@ class PolicyStore:
         return self._policy
 
     @property
+    def number(self) -> int:
+        """The number of the version in force; 0 without one."""
+        return self._record.number
+
+    @property
     def in_force(self) -> bool:
         """Whether a policy is in force that may allow something."""
         return self._record.version != NO_POLICY

@@ -47,6 +47,7 @@ from coe.audit.tree import TreeDamaged, frontier_at
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from coe.errors import CoeError
+from coe.telemetry import metrics
 
 INTERVAL: Final = 0.25
 """Seconds between two polls, so that an event is sealed well within a second of its commit."""
@@ -131,7 +132,9 @@ class LogSealer:
                 while await self.seal_once() == self._batch:
                     pass
                 self.problem = None
+                metrics.SEALER_PROBLEM.set(0)
             except Exception as error:  # noqa: BLE001  # the top of a loop: logged and repeated
+                metrics.SEALER_PROBLEM.set(1)
                 if self.problem is None:
                     _LOG.exception("the audit log is not being sealed")
                 self.problem = (
@@ -158,12 +161,14 @@ class LogSealer:
         async with self._database.session() as session:
             await session.execute(_LIMITS)
             lease = await self._lease.state(session)
+            metrics.SEALER_ACTIVE.set(lease.mine)
             if lease.taken:
                 return 0
             if self._settled and lease.mine and not lease.due and not await session.scalar(_WAITS):
                 return 0
             with self._history.locked() as free:
                 fence = await self._lease.take(session) if free else None
+                metrics.SEALER_ACTIVE.set(fence is not None)
                 return 0 if fence is None else await self._turn(session, fence)
 
     async def _turn(self, session: AsyncSession, fence: int) -> int:
@@ -180,6 +185,7 @@ class LogSealer:
         if found:
             newest = await self._seal(session, newest, found, fence, unfinished)
         await session.commit()
+        metrics.SEALED.inc(len(found))
         if newest is not None:
             await self._history.publish(newest)
         self._settled = True

@@ -27,6 +27,7 @@ from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 from coe.confined.budget import Budget, BudgetSpent, spent
 from coe.confined.messages import MAX_ANSWER, NotData, read_data, receive, send
 from coe.errors import CoeError, Unavailable
+from coe.telemetry import metrics
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -77,6 +78,7 @@ class Pool:
         """Bound the number of processes: by default two to four, one for each processor."""
         self.size = size or max(2, min(4, os.cpu_count() or 1))
         self.killed = 0
+        metrics.COMPUTING_SIZE.set(self.size)
         self._threads = ThreadPoolExecutor(self.size, thread_name_prefix="confined")
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
@@ -90,7 +92,9 @@ class Pool:
         async with budget.turn:
             seconds = budget.require()
             loop = asyncio.get_running_loop()
-            used, answer = await loop.run_in_executor(self._threads, self._ask, seconds, message)
+            with metrics.COMPUTING_REQUESTS.track_inprogress():
+                asked = loop.run_in_executor(self._threads, self._ask, seconds, message)
+                used, answer = await asked
             budget.seconds -= used
         value, fault = answer
         if isinstance(fault, Exception):
@@ -123,10 +127,12 @@ class Pool:
         """Have a process work on a request: the seconds that it took, and its answer."""
         process = self._take()
         try:
-            used, answer = process.ask(seconds, message)
+            with metrics.COMPUTING_BUSY.track_inprogress():
+                used, answer = process.ask(seconds, message)
             found = used, read_data(answer)
         except (OSError, EOFError, NotData) as fault:
             self.killed += 1
+            metrics.COMPUTING_KILLED.inc()
             return seconds, (None, _why(fault, process.end()))
         except BaseException:
             process.end()

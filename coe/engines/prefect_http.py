@@ -6,6 +6,7 @@ Prefect's API is versioned by header; this uses the version of 3.8.8. It does no
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,12 +16,21 @@ import httpx
 from coe.db import new_id
 from coe.errors import CoeError, Conflict, NotFound, Unavailable
 from coe.settings import Settings
+from coe.telemetry import metrics
 from coe.tls import client_context, why_unreached
 
 API_VERSION: Final = "0.8.4"
 TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
 
 _AGAIN: Final = frozenset({408, 425, 429})
+_WORDS: Final = frozenset(
+    {
+        *("admin", "block_documents", "create_flow_run", "csrf-token", "deployments", "events"),
+        *("filter", "flow_runs", "flows", "get_scheduled_flow_runs", "health", "logs", "name"),
+        *("queues", "set_state", "task_runs", "work_pools", "work_queues", "workers"),
+    }
+)
+"""What a path is made of, beside names and ids."""
 
 
 class PrefectRefused(CoeError):
@@ -103,14 +113,25 @@ class PrefectHTTP:
         """Make a call and return the response, whatever its status."""
         headers = {} if method == "GET" else await self._csrf_headers()
         try:
-            return await self._client.request(method, path, json=body, headers=headers)
+            return await self._request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
             raise _unreachable(error) from None
+
+    async def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Make a call and count it."""
+        began, status = time.monotonic(), 0
+        try:
+            response = await self._client.request(method, path, **more)
+            status = response.status_code
+        finally:
+            spent = time.monotonic() - began
+            metrics.ENGINE_CALLS.labels(_kind_of(method, path), str(status)).observe(spent)
+        return response
 
     async def healthy(self) -> bool:
         """Whether the server reports that it is healthy; false if it cannot be reached."""
         try:
-            response = await self._client.get("/health", timeout=2.0)
+            response = await self._request("GET", "/health", timeout=2.0)
         except httpx.TransportError:
             return False
         return response.is_success
@@ -124,7 +145,7 @@ class PrefectHTTP:
         if not self._csrf:
             client = str(new_id())
             try:
-                response = await self._client.get("/csrf-token", params={"client": client})
+                response = await self._request("GET", "/csrf-token", params={"client": client})
             except httpx.TransportError as error:
                 raise _unreachable(error) from None
             if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
@@ -143,6 +164,12 @@ def basic(auth: str) -> str:
 def segment(name: str) -> str:
     """A name as one segment of a path."""
     return quote(name, safe="")
+
+
+def _kind_of(method: str, path: str) -> str:
+    """A call without its names and ids."""
+    parts = path.strip("/").split("/")
+    return f"{method} /" + "/".join(part if part in _WORDS else "*" for part in parts)
 
 
 def _unreachable(error: httpx.TransportError) -> Unavailable:

@@ -33,6 +33,7 @@ from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import NOW, RUNS
 from coe.schedules import event_triggers, sync
+from coe.telemetry import metrics
 from coe.work import Platform
 
 MAX_MESSAGES: Final = 50
@@ -135,8 +136,10 @@ async def _handle(platform: Platform, engine: Engine, message: OutboxMessage) ->
     try:
         done = await _HANDLERS[OutboxKind(message.kind)](platform, engine, message)
     except Exception as error:  # noqa: BLE001  # whatever an engine raises: the message stays
+        metrics.OUTBOX_HANDLED.labels(message.kind, "failed").inc()
         await _postpone(platform, message, error)
         return
+    metrics.OUTBOX_HANDLED.labels(message.kind, "done" if done else "kept").inc()
     async with platform.database.session() as session:
         if done:
             await session.execute(delete(OUTBOX).where(_still_claimed(message)))

@@ -18,6 +18,7 @@ from coe.execution.dispatch import EXPECTED_WITHIN
 from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs.models import ENDED, RunState
 from coe.runs.tables import INBOX, NOW, RUNS, TIMERS
+from coe.telemetry import metrics
 from coe.work import Platform
 
 MAX_RUNS: Final = 50
@@ -40,6 +41,8 @@ async def reap_once(platform: Platform) -> int:
         for run in silent:
             await _take(session, run, asked=run.id in asked)
         await session.commit()
+    for run in silent:
+        metrics.LEASES_EXPIRED.labels("unbegun" if run.holder is None else "held").inc()
     return len(silent)
 
 

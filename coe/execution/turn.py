@@ -47,13 +47,13 @@ from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
 from coe.outbox import OutboxKind, enqueue
-from coe.runs import completion
+from coe.runs import completion, counting
 from coe.runs.audit import run_event
 from coe.runs.decisions import decision_cases
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease
-from coe.runs.models import ENDED, TimerKind
+from coe.runs.models import ENDED, RunState, TimerKind
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer
 from coe.runs.step_projection import ProjectedStep, StepProjection, step_row
@@ -148,6 +148,10 @@ async def write_turn(active: ActiveRun, turn: Turn) -> Effects:
         Unavailable: The database failed.
     """
     await active.journal.append(turn.append)
+    counting.count_steps(turn.changes)
+    if turn.plain_end is not None:
+        end = turn.plain_end
+        counting.count_end(end.run, RunState.COMPLETED, end.at)
     if turn.append.projected is not None:
         active.projection.clear()
     else:
@@ -192,6 +196,7 @@ class Turn:
         self.append = Append(self._run.id, active.lease.fence, active.position)
         self.effects = Effects()
         self.finished: RunOutcome | None = None
+        self.plain_end: completion.Completion | None = None
 
     async def apply(self, facts: Iterable[Fact]) -> None:
         """Apply the facts one after the other, and those that follow from them."""
@@ -358,7 +363,9 @@ class Turn:
         end = await completion.prepare(self._keyring, self._run, command.outcome, at, times)
         if not self._leaves_rows():
             self.append.end = completion.plain_end(self._keyring.macs, end)
-        if self.append.end is None:
+        if self.append.end is not None:
+            self.plain_end = end
+        else:
             self._change(lambda session: completion.close(session, self._keyring, end))
         self.finished = command.outcome
 

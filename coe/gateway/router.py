@@ -25,6 +25,8 @@ from coe.gateway.body_redaction import redact_body
 from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.json_types import NotJson, read_json
+from coe.telemetry import metrics
+from coe.telemetry.labels import OTHER
 from coe.tls import client_context
 from coe.web import bodies
 from coe.work import Platform, RequestInfo
@@ -82,11 +84,19 @@ class Gateway:
 
     async def respond(self, request: Request, team: str, path: str) -> Response:
         """Pass a call on, or refuse it."""
+        call = match_call(request.method, f"/{path}")
+        response = await self._answer(request, team, path, call)
+        kind = f"{call.rule.method} {call.rule.path}" if call else OTHER
+        metrics.GATEWAY_CALLS.labels(kind, str(response.status_code)).inc()
+        return response
+
+    async def _answer(
+        self, request: Request, team: str, path: str, call: AllowedCall | None
+    ) -> Response:
         request_info = RequestInfo(address=request.client.host if request.client else None)
         try:
             bearer = bearer_of(request.headers.get("authorization", ""))
             worker = await self._authentication.authenticate(team, bearer, request_info)
-            call = match_call(request.method, f"/{path}")
             if call is None:
                 why = "not an allowed call"
                 raise await self._authentication.refusal(worker, request.method, f"/{path}", why)

@@ -25,6 +25,7 @@ from coe.errors import CoeError, Forbidden, Unauthenticated, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, token_of
 from coe.gateway.body_redaction import is_frame, is_known_event, redact_event
 from coe.gateway.rules import AllowedCall, match_call
+from coe.telemetry import metrics
 from coe.tls import websocket_context
 from coe.work import RequestInfo
 
@@ -127,7 +128,8 @@ async def _connect(
             if call.path.endswith("/workers/connect"):
                 await _record_connection(authentication, worker)
             filters = _filters(authentication, worker, call)
-            await _relay(websocket, server, filters, authenticate_again)
+            with metrics.GATEWAY_SOCKETS.labels(call.rule.path).track_inprogress():
+                await _relay(websocket, server, filters, authenticate_again)
     except (OSError, WebSocketException) as error:
         if isinstance(error, ConnectionClosed):
             raise

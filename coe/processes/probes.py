@@ -23,10 +23,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coe import __version__
 from coe.errors import CoeError
 from coe.installation.status import Check, Health
 from coe.processes.pulse import STUCK_SECONDS, Pulse
 from coe.settings import Settings
+from coe.telemetry.exposition import PATH as METRICS
+from coe.telemetry.exposition import exposition
+from coe.telemetry.process import describe_process
 from coe.web.http_protocol import BoundedHttp
 
 ANSWER_SECONDS: Final = 5.0
@@ -127,6 +131,7 @@ class Probes:
             routes=[
                 Route("/startupz", here(self.start)),
                 Route("/livez", here(self.alive)),
+                Route(METRICS, _metrics),
                 Route("/readyz", there(self.ready)),
                 *(Route(path, there(handler)) for path, handler in self._routes.items()),
             ]
@@ -154,6 +159,7 @@ class Probes:
         Raises:
             ProbePortRefused: The port cannot be listened on.
         """
+        describe_process(version=__version__, role=self.role, flows=settings.metrics_flows)
         async with self.pulse.beating("main"):
             if settings.probe_port is None:
                 yield
@@ -164,6 +170,12 @@ class Probes:
                 yield
             finally:
                 await asyncio.to_thread(server.stop)
+
+
+async def _metrics(request: Request) -> Response:
+    """The metrics of the process; the loop of the process is not asked."""
+    body, content_type = exposition(request.headers.get("accept"))
+    return Response(body, headers={"Content-Type": content_type})
 
 
 class _Server:

@@ -34,6 +34,7 @@ from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
 from coe.runs.audit import run_event
+from coe.runs.counting import count_end_at_commit
 from coe.runs.event_subscriptions import unsubscribe
 from coe.runs.journal import End
 from coe.runs.models import RunState
@@ -120,6 +121,7 @@ async def close(session: AsyncSession, keyring: Keyring, end: Completion) -> Non
         await unsubscribe(session, run.id, for_good=not faulted)
     await _notify_parent(session, keyring, end)
     await append(session, keyring, _event(end))
+    count_end_at_commit(session, run, end.columns["state"], end.at)
 
 
 async def close_cancelled(

@@ -9,6 +9,7 @@ the other changes of one append are one transaction.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass, field
@@ -26,6 +27,7 @@ from coe.errors import Unavailable
 from coe.runs import journal_sql
 from coe.runs.journal_sql import NOTHING_MORE, Part, Row
 from coe.runs.tables import STEPS
+from coe.telemetry import metrics
 
 Change = Callable[[AsyncSession], Awaitable[None]]
 
@@ -175,12 +177,18 @@ class _Queue:
         self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]]) -> None:
+        began = time.monotonic()
         try:
             kept = await self._write([batch for batch, _ in group])
         except Exception as error:  # noqa: BLE001  # every caller gets it, the writer goes on
             await self._settle_failed(group, error)
             return
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
+        metrics.GROUP_SIZE.observe(len(group))
         for number, (batch, written) in enumerate(group, 1):
+            if number in kept:
+                for fact in batch.entries:
+                    metrics.FACTS.labels(fact["kind"]).inc()
             if written.done():
                 continue
             if number in kept:

@@ -25,6 +25,7 @@ from coe.json_types import JSON
 from coe.language.durations import parse
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.computed import data_problems
+from coe.runs.counting import count_request
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.local_timeouts import arm_timeout
 from coe.runs.models import RunState
@@ -121,6 +122,7 @@ async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
     await subscribe(session, row, row["wants"])
     await arm_timeout(session, row["id"], row["timeout_seconds"])
     await enqueue(session, OutboxKind.START, row["id"])
+    count_request(session, row)
 
 
 def _seconds(timeout: str | None) -> float | None:

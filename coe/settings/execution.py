@@ -84,6 +84,22 @@ class ExecutionSettings(BaseSettings):
             " in the API also the audit log's sealer and the clean-up of expired rows."
         ),
     )
+    metrics_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description=(
+            "The seconds between two readings of the database for the"
+            " [metrics](operations/metrics.md), in the processes that run the loops."
+        ),
+    )
+    metrics_flows: int = Field(
+        default=100,
+        ge=0,
+        description=(
+            "The number of flows that the metrics of a process name; further ones are `other`, and"
+            " with 0 all are. Flows of the classes CONFIDENTIAL and PERSONAL are never named."
+        ),
+    )
     expression_workers: int = Field(
         default=2,
         description="The number of processes that evaluate expressions.",

@@ -26,6 +26,7 @@ from graphql import (
 )
 
 from coe.cli.main import COMMANDS, cli
+from tests.docs.metrics_page import metrics_page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -187,7 +188,11 @@ def _cell(text: str) -> str:
     return re.sub(r"(?<!`)<", "&lt;", text).replace("|", "\\|")
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"cli.md": cli_page, "graphql.md": graphql_page}
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "cli.md": cli_page,
+    "graphql.md": graphql_page,
+    "metrics.md": metrics_page,
+}
 
 
 def main() -> None:

@@ -164,12 +164,12 @@ async def test_others_answer_further_paths_in_the_loop_of_the_process(probed: Se
     probes = Probes("loops", nothing, started=True)
     here = asyncio.get_running_loop()
 
-    async def metrics() -> PlainTextResponse:
+    async def further() -> PlainTextResponse:
         return PlainTextResponse(f'"{asyncio.get_running_loop() is here}"')
 
-    probes.route("/metrics", metrics)
+    probes.route("/further", further)
     async with probes.serving(probed):
-        assert await ask(probed, "/metrics") == (200, "True")
+        assert await ask(probed, "/further") == (200, "True")
 
 
 async def test_a_port_that_is_taken_is_named(probed: Settings) -> None:

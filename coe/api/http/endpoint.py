@@ -16,6 +16,7 @@ from coe.api.graphql import limits
 from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
+from coe.api.graphql.measuring import Measured, root_field
 from coe.api.http.requests import (
     Entrance,
     accept_correlation,
@@ -58,6 +59,13 @@ class GraphQLEndpoint:
 
     async def respond(self, request: Request) -> Response:
         """Answer one request; every fault of it is an entry of `errors`."""
+        measured = Measured()
+        try:
+            return await self._answer(request, measured)
+        finally:
+            measured.count()
+
+    async def _answer(self, request: Request, measured: Measured) -> Response:
         about = request_info(request)
         entrance = Entrance(self._platform, request, about)
         try:
@@ -65,13 +73,14 @@ class GraphQLEndpoint:
             about = await accept_correlation(self._platform, actor, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
-            return _refused(request, error, about)
+            return _refused(request, error, about, measured)
         try:
-            result = await self.execute(entrance, about, body)
+            result = await self.execute(entrance, about, body, measured)
         except (RateLimited, Unauthenticated) as error:
-            return _refused(request, error, about)
+            return _refused(request, error, about, measured)
         except Exception as error:  # noqa: BLE001  # the same
             result = refusal(error, request_id=about.request_id)
+        measured.note(result)
         status = 200 if result.get("data") or not _is_modern(request) else 400
         return _response(request, result, status, response_headers(about))
 
@@ -80,8 +89,9 @@ class GraphQLEndpoint:
         entrance: Entrance,
         about: RequestInfo,
         body: dict[str, Any],
+        measured: Measured,
     ) -> dict[str, Any]:
-        """Execute one operation for a caller, and return the response.
+        """Execute one operation for a caller, and return the response; notes its root field.
 
         Raises:
             TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
@@ -101,6 +111,7 @@ class GraphQLEndpoint:
         if prepared.errors:
             return _with_errors({}, prepared.errors, about)
         operation = _operation(prepared, name)
+        measured.field = root_field(operation)
         measure = limits.check_limits(
             self._schema._schema,  # noqa: SLF001  # the same
             prepared.document,
@@ -223,12 +234,15 @@ def _syntax_error(error: GraphQLError) -> CoeError:
     )
 
 
-def _refused(request: Request, error: Exception, about: RequestInfo) -> Response:
+def _refused(
+    request: Request, error: Exception, about: RequestInfo, measured: Measured
+) -> Response:
     """The response to a request that is not GraphQL, or whose sender is not known.
 
     Clients of plain JSON expect 200 with an error that a correct request can have too.
     """
     body = refusal(error, request_id=about.request_id)
+    measured.note(body)
     own = isinstance(error, CoeError) and not isinstance(error, Unauthenticated)
     status = status_of(error) if own or _is_modern(request) else 200
     return _response(request, body, status, response_headers(about, error))
