@@ -58,13 +58,18 @@ async def cut_connections(database: Database, name: str = "%") -> None:
 
     Their processes have ended when this returns; who holds a connection may not have noticed yet.
     """
-    ended = text(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND application_name LIKE :name"
+    others = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND application_name LIKE :name"
     )
+    ended = text("SELECT pg_terminate_backend(:pid, 10000)")
+    left = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
     async with database.session() as session:
-        assert all(await session.scalars(ended, {"name": name}))
+        pids = list(await session.scalars(others, {"name": name}))
+        for pid in pids:
+            await session.scalar(ended, {"pid": pid})
+        await session.commit()  # pg_stat_activity stays the same within a transaction
+        assert await session.scalar(left, {"pids": pids}) == 0
 
 
 async def despite_cuts(attempt: Callable[[], Awaitable[ReturnT]], cuts: int = 50) -> ReturnT:
