@@ -47,6 +47,7 @@ from coe.processes.probes import Probes
 from coe.processes.readiness import database_checks, engine_check, keys_check, sealing_check
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
+from coe.web import unavailable
 from coe.web.addresses import StorableAddresses
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
@@ -63,6 +64,7 @@ WATCH_SECONDS = 5.0
 ENDINGS_SECONDS = 20.0
 CERTIFICATE_SECONDS = 5.0
 RESTART_SECONDS = 1.0
+DATABASES = ("database_url", "database_direct_url", "sealer_database_url")
 
 NO_ENGINE = EngineHealth(
     "none",
@@ -112,7 +114,7 @@ class Services:
             engine = PrefectEngine.open(settings)
         name = engine.name if engine else NO_ENGINE.name
         starting = EngineHealth(name, ready=False, detail="the engine is starting; runs wait")
-        sealing = Database(settings.sealing_url, name="coe-sealer", pool_size=2)
+        sealing = Database.sealing(settings, name="coe-sealer", pool_size=2)
         return cls(
             platform=platform,
             engine=engine,
@@ -322,7 +324,7 @@ def create_app(
             not answer, nothing but probes is served until they are.
     """
     logs.configure(settings.log_level)
-    for note in settings.unprotected("database_url", "sealer_database_url", "prefect_url"):
+    for note in settings.unprotected(*DATABASES, "prefect_url"):
         _log.warning("%s", note)
     services = Services.open(settings, engine, authenticator)
     services.serves = keys_compared
@@ -360,6 +362,8 @@ def create_app(
         app.include_router(services.gateway.router())
     _add_probes(app, services)
     app.add_exception_handler(404, answer_missing)
+    for unusable in unavailable.ERRORS:
+        app.add_exception_handler(unusable, unavailable.answer_unavailable)
     app.add_middleware(OnlyOnceServing, serves=lambda: services.serves)
     app.add_middleware(StorableAddresses)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))

@@ -37,7 +37,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, DirectConnections, utcnow
-from coe.db.plans import Plan
+from coe.db.plans import OnSession, Plan
 from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -74,8 +74,6 @@ _TAGS: Final = {tag.value: tag for tag in Tag}
 
 Rows = Sequence[Sequence[Any]]
 MAX_REASON_LENGTH: Final = 2000
-READERS: Final = 8
-"""Connections of a process beside its pool, for reads of one statement."""
 
 
 def check_reason(reason: str, *, path: str = "/reason") -> None:
@@ -165,7 +163,8 @@ class Read:
         of its parameters.
         """
         plan = self.policy.keep(self.actor, key, lambda: Plan(make()))
-        return await plan.fetch(self.platform.reader, **values)
+        held = self.session.in_transaction()  # then that connection serves: a second could not come
+        return await plan.fetch(OnSession(self.session) if held else self.platform.reader, **values)
 
     def scope(self, permission: Permission) -> AccessScope:
         """The teams and data classes in which the actor has the permission: every read's filter."""
@@ -401,7 +400,7 @@ class Platform:
     def __post_init__(self) -> None:
         """Derive the keys for machines from the signing key; read the rate limits."""
         self.token_uses = TokenUses(self.database)
-        self.reader = self.database.direct(size=READERS)
+        self.reader = self.database.readers()
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
@@ -431,9 +430,7 @@ class Platform:
     ) -> Platform:
         """Create the parts from the settings; nothing connects yet."""
         signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
-        database = Database(
-            settings.serving_url, name=name, pool_size=pool_size, info={SIGNER: signer}
-        )
+        database = Database.serving(settings, name=name, pool_size=pool_size, info={SIGNER: signer})
         macs = MacKeys(settings.mac_key_path)
         return cls(
             settings=settings,

@@ -76,7 +76,7 @@ async def run_central_worker(settings: Settings) -> None:
         ValueError: `COE_PREFECT_URL` is not set.
         KeysRefused: Keys are missing, or those of another installation.
     """
-    _warn(settings, "database_url", "prefect_url")
+    _warn(settings, "database_url", "database_direct_url", "prefect_url")
     if settings.prefect_url is not None:
         await require_keys(settings)
     await _until_signal(lambda stop: _serve_central(settings, stop))

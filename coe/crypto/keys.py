@@ -5,8 +5,8 @@ back, or a process that dies, leaves at worst a key without values. Each process
 blocks. A key without a block left gets a successor, far below the 2^32 random nonces that AES-GCM
 allows; old versions still open what they sealed.
 
-The keyring opens its own short connections: a caller that holds a connection of the pool never
-waits for a second one.
+The keyring has one direct connection of its own, which it keeps open: a caller that holds a
+connection of the pool never waits for a second one of it, and no pooler is between.
 
 Opened keys stay in memory, but for at most a second without a look at whether any was destroyed or
 wrapped anew: whoever deletes a row of `data_keys` destroys the key in every process.
@@ -21,15 +21,14 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Row, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from coe.crypto.envelope import KEY_BYTES, Cell, DoesNotOpen, Header, OpenKey
@@ -51,6 +50,32 @@ KEYS: Final = DataKey.metadata.tables["data_keys"]
 LOOK_SECONDS: Final = 1.0
 """How long opened keys are used before the keyring looks whether keys have changed."""
 _CHANGES: Final = "SELECT number FROM data_key_changes"
+_LOAD: Final = "SELECT id, team, purpose, version, wrapped, kek_id FROM data_keys WHERE id = $1"
+_NEWEST: Final = """
+    SELECT version, reserved FROM data_keys WHERE team = $1 AND purpose = $2
+    ORDER BY version DESC LIMIT 1
+"""
+_RESERVE: Final = """
+    UPDATE data_keys SET reserved = reserved + $3
+    WHERE reserved + $3 <= $4 AND id = (
+      SELECT id FROM data_keys WHERE team = $1 AND purpose = $2 ORDER BY version DESC LIMIT 1)
+    RETURNING id, team, purpose, version, wrapped, kek_id
+"""
+_CREATE: Final = """
+    INSERT INTO data_keys (id, team, purpose, version, wrapped, kek_id, reserved, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (team, purpose, version) DO NOTHING
+"""
+
+
+class WrappedKey(NamedTuple):
+    """What a row of `data_keys` says of its key."""
+
+    id: UUID
+    team: str
+    purpose: str
+    version: int
+    wrapped: bytes
+    kek_id: str
 
 
 @dataclass(slots=True)
@@ -161,82 +186,42 @@ class Keyring:
 
     async def _reserve_block(self, team: str, purpose: str) -> _Block:
         """Reserve a block of nonces: of the newest key if it has one left, else of a new key."""
+        size, most = self._nonces_per_block, self._nonces_per_key
         while True:
             opened = self._open
-            async with self.engine.begin() as connection:
-                row = await self._reserve(connection, team, purpose)
-            if row is not None:
-                return _Block(await self._opened(row, opened), self._nonces_per_block)
+            rows = await self._direct.fetch(_RESERVE, team, purpose, size, most)
+            if rows:
+                return _Block(await self._opened(WrappedKey(*rows[0]), opened), size)
             await self._create(team, purpose)
-
-    async def _reserve(
-        self, connection: AsyncConnection, team: str, purpose: str
-    ) -> Row[Any] | None:
-        newest = (
-            select(KEYS.c.id)
-            .where(KEYS.c.team == team, KEYS.c.purpose == purpose)
-            .order_by(KEYS.c.version.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        after = KEYS.c.reserved + self._nonces_per_block
-        statement = (
-            update(KEYS)
-            .where(KEYS.c.id == newest, after <= self._nonces_per_key)
-            .values(reserved=after)
-            .returning(KEYS)
-        )
-        row: Row[Any] | None = (await connection.execute(statement)).one_or_none()
-        return row
 
     async def _create(self, team: str, purpose: str) -> None:
         """Create the next version, unless another process has just done so."""
-        async with self.engine.begin() as connection:
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock_shared(:k)"), {"k": KEK_LOCK}
-            )
-            found = await connection.execute(
-                select(KEYS.c.version, KEYS.c.reserved)
-                .where(KEYS.c.team == team, KEYS.c.purpose == purpose)
-                .order_by(KEYS.c.version.desc())
-                .limit(1)
-            )
-            newest = found.one_or_none()
-            if newest and newest.reserved + self._nonces_per_block <= self._nonces_per_key:
+        async with self._direct.transaction() as connection:
+            await connection.fetch("SELECT pg_advisory_xact_lock_shared($1)", KEK_LOCK)
+            newest = await connection.fetchrow(_NEWEST, team, purpose)
+            if newest and newest["reserved"] + self._nonces_per_block <= self._nonces_per_key:
                 return
-            version, key_id = (newest.version if newest else 0) + 1, new_id()
+            version, key_id = (newest["version"] if newest else 0) + 1, new_id()
             kek = await self.active_kek()
             wrapped = kek.wrap(
                 os.urandom(KEY_BYTES), key_id=key_id, team=team, purpose=purpose, version=version
             )
-            await connection.execute(
-                insert(KEYS)
-                .values(
-                    id=key_id,
-                    team=team,
-                    purpose=purpose,
-                    version=version,
-                    wrapped=wrapped,
-                    kek_id=kek.id,
-                    reserved=0,
-                    created_at=utcnow(),
-                )
-                .on_conflict_do_nothing(index_elements=["team", "purpose", "version"])
+            await connection.fetch(
+                _CREATE, key_id, team, purpose, version, wrapped, kek.id, utcnow()
             )
 
     async def _load(self, key_id: UUID) -> OpenKey:
         opened = self._open
-        async with self.engine.connect() as connection:
-            row = (await connection.execute(select(KEYS).where(KEYS.c.id == key_id))).one_or_none()
-        if row is None:
+        rows = await self._direct.read(_LOAD, key_id)
+        if not rows:
             raise DoesNotOpen
-        return await self._opened(row, opened)
+        return await self._opened(WrappedKey(*rows[0]), opened)
 
-    async def _opened(self, row: Row[Any], opened: dict[UUID, OpenKey]) -> OpenKey:
+    async def _opened(self, row: WrappedKey, opened: dict[UUID, OpenKey]) -> OpenKey:
         key = OpenKey(row.id, row.team, row.purpose, row.version, AESGCM(await self.unwrap(row)))
         return opened.setdefault(key.id, key)
 
-    async def unwrap(self, row: Row[Any]) -> bytes:
+    async def unwrap(self, row: WrappedKey | Row[Any]) -> bytes:
         """The data key of a row of `data_keys`.
 
         Raises:

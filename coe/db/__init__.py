@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
-import asyncpg
 import orjson
 import uuid_utils.compat
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -26,12 +24,42 @@ from sqlalchemy.ext.asyncio import (
 from sqlmodel import SQLModel
 
 from coe.db.after_commit import NotifyingSession
+from coe.db.direct import DirectConnections, NoFreeConnection
 from coe.db.pings import ping_after_idleness
+from coe.db.server import DatabaseNotTrusted, Server
+from coe.settings.database import DatabaseSettings
 from coe.telemetry.pools import watch_pool
-from coe.tls import distrust, verified_database_url
+from coe.tls import verified_database_url
+
+__all__ = [
+    "DRIVER",
+    "Database",
+    "DatabaseNotTrusted",
+    "DirectConnections",
+    "PoolSizes",
+    "is_spent",
+    "is_unreachable",
+    "load_models",
+    "new_id",
+    "utcnow",
+    "why_unreachable",
+    "why_unusable",
+]
 
 DRIVER: Final = "postgresql+asyncpg://"
 """For SQLAlchemy: a database opens each connection itself, of its pool too."""
+NOTHING_PREPARED: Final[dict[str, Any]] = {
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": str,
+}
+"""For SQLAlchemy behind a pooler: every statement has the empty name, which leaves nothing on the
+server. A name of its own for each would stay there until the pooler closes the connection."""
+
+BUSY: Final = (
+    "Every connection to the database is in use; try again in a moment. If it lasts, the operator "
+    "raises COE_DATABASE_POOL_SIZE (docs/operations/postgresql.md#sizes)."
+)
+GONE: Final = "The database cannot be reached right now; try again shortly."
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -68,13 +96,14 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-class DatabaseNotTrusted(ConnectionError):
-    """The server of the database does not prove that it is the right one; it was sent nothing."""
-
-
 def why_unreachable(error: BaseException) -> str:
     """Why the database cannot be used, without values."""
     return str(error) if isinstance(error, DatabaseNotTrusted) else type(error).__name__
+
+
+def is_spent(error: BaseException) -> bool:
+    """Whether every connection that the process may open was in use for too long."""
+    return isinstance(error, PoolTimeout | NoFreeConnection)
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -84,6 +113,11 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and (
         error.connection_invalidated or isinstance(error, OperationalError)
     )
+
+
+def why_unusable(error: BaseException) -> str:
+    """What a client is told of an error that `is_unreachable` names."""
+    return BUSY if is_spent(error) else GONE
 
 
 def load_models() -> tuple[str, ...]:
@@ -99,119 +133,9 @@ def _dumps(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _distrust(error: BaseException) -> str | None:
-    """Why the server is not trusted; None if it is, but cannot be reached."""
-    if isinstance(error, ssl.SSLError):
-        return distrust(error) or f"TLS with it fails ({error.reason or type(error).__name__})"
-    return "it does not speak TLS" if "rejected SSL upgrade" in str(error) else None
-
-
-STATEMENT_SECONDS: Final = 15.0
-"""How long a statement of a direct connection may take, with connecting; each finds rows by key."""
-
-
-class ConnectionLost(ConnectionError):
-    """The server closed the connection while a statement ran."""
-
-
-class DirectConnections:
-    """Connections outside of the pool, for single statements that commit at once.
-
-    A statement takes one round trip: it goes to the driver without a session, and the driver keeps
-    it prepared. At most `size` statements run at the same time; further callers wait. A statement
-    that takes longer than `seconds` fails, and its connection is closed: a server that is silent
-    holds up nobody for longer.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], Awaitable[Any]],
-        *,
-        size: int = 1,
-        seconds: float = STATEMENT_SECONDS,
-    ) -> None:
-        """`connect` opens an asyncpg connection; it is called when none is idle."""
-        self.seconds = seconds
-        self._connect = connect
-        self._idle: list[Any] = []
-        self._free = asyncio.Semaphore(size)
-
-    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        """Execute and commit a statement with the arguments `$1`, `$2`, ….
-
-        Returns its rows, which are mappings by column name.
-
-        Raises:
-            SQLAlchemyError: The statement failed; the message contains no values.
-            OSError: The database cannot be reached, or does not answer in time.
-        """
-        async with self._free:
-            connection = None
-            try:
-                async with asyncio.timeout(self.seconds):
-                    connection = self._open_idle() or await self._connect()
-                    rows: list[Any] = await connection.fetch(statement, *arguments)
-            except TimeoutError:
-                _terminate(connection)
-                raise
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise SQLAlchemyError(type(error).__name__) from None
-            finally:
-                if connection is not None:
-                    self._idle.append(connection)
-        return rows
-
-    async def read(self, statement: str, *arguments: Any) -> list[Any]:
-        """The same for a statement that changes nothing: once more if the connection was lost.
-
-        Raises:
-            SQLAlchemyError: The statement failed; the message contains no values.
-            OSError: The database cannot be reached, or does not answer in time.
-        """
-        try:
-            return await self._read(statement, *arguments)
-        except ConnectionLost:
-            return await self._read(statement, *arguments)
-
-    async def _read(self, statement: str, *arguments: Any) -> list[Any]:
-        async with self._free:
-            connection = None
-            try:
-                async with asyncio.timeout(self.seconds):
-                    connection = self._open_idle() or await self._connected()
-                    rows: list[Any] = await connection.fetch(statement, *arguments)
-            except TimeoutError:
-                _terminate(connection)
-                raise
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if connection is not None and connection.is_closed():
-                    raise ConnectionLost(type(error).__name__) from None
-                raise SQLAlchemyError(type(error).__name__) from None
-            finally:
-                if connection is not None:
-                    self._idle.append(connection)
-        return rows
-
-    async def _connected(self) -> Any:
-        try:
-            return await self._connect()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ConnectionRefusedError(type(error).__name__) from None
-
-    async def close(self) -> None:
-        """Close the connections; no statement may be running."""
-        while self._idle:
-            connection = self._idle.pop()
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=1)
-
-    def _open_idle(self) -> Any:
-        """An idle connection that is still open, or None."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return None
+def _libpq(url: str) -> str:
+    """The URL for the driver, with how the server is verified."""
+    return verified_database_url(url.replace("postgresql+asyncpg://", "postgresql://", 1))
 
 
 def _in_use(database: Database) -> int:
@@ -220,17 +144,41 @@ def _in_use(database: Database) -> int:
     return taken
 
 
-def _terminate(connection: Any) -> None:
-    """Close a connection whose server does not answer, without telling it."""
-    if connection is not None:
-        connection.terminate()
+@dataclass(frozen=True, slots=True)
+class PoolSizes:
+    """How many connections a process opens.
+
+    Attributes:
+        size: Those that its pool keeps open.
+        overflow: Those that it opens beyond them while they are all in use.
+        wait_seconds: How long a caller waits for one of both, and then gives up.
+        readers: Those beside the pool, for reads of one statement.
+    """
+
+    size: int = 10
+    overflow: int = 10
+    wait_seconds: float = 10.0
+    readers: int = 8
+
+    @classmethod
+    def of(cls, settings: DatabaseSettings, size: int) -> Self:
+        """Those of the settings; `size` is the default of the process."""
+        kept = settings.database_pool_size or size
+        overflow = settings.database_pool_overflow
+        return cls(
+            kept,
+            kept if overflow is None else overflow,
+            settings.database_pool_seconds,
+            settings.database_readers,
+        )
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database.
+    """A pool of connections to one PostgreSQL database, and direct ones beside it.
 
-    `url` is that of libpq, with `sslmode` and `sslrootcert`. A server on another machine has to
-    prove who it is, unless its `sslmode` says otherwise.
+    Whoever holds a connection of the pool asks for no second one of it, nor of `readers`, which may
+    go through the same pooler: it may ask for a direct one, whose holder asks for none. So callers
+    never wait for one another in a circle, however few connections there are.
     """
 
     def __init__(
@@ -239,19 +187,39 @@ class Database:
         *,
         name: str = "coe",
         pool_size: int = 10,
+        sizes: PoolSizes | None = None,
+        direct_url: str | None = None,
+        pooled: bool = False,
+        transaction_seconds: float | None = None,
         info: Mapping[Any, Any] | None = None,
     ) -> None:
-        """Prepare the pool; the first session connects. pg_stat_activity shows `name`.
+        """Prepare the pool; the first session connects.
 
-        `info` is what every session of the pool has in its `info`.
+        Args:
+            url: That of libpq, with `sslmode` and `sslrootcert`. A server on another machine has to
+                prove who it is, unless its `sslmode` says otherwise.
+            name: What pg_stat_activity shows.
+            pool_size: The size of the pool, and of its overflow, without `sizes`.
+            sizes: The connections of this process.
+            direct_url: The same database, without the pooler; by default `url`.
+            pooled: Whether a pooler in transaction mode is at `url`.
+            transaction_seconds: See `Server`.
+            info: What every session of the pool has in its `info`.
         """
         self.name = name
-        self.url = verified_database_url(url.replace("postgresql+asyncpg://", "postgresql://", 1))
+        self.url = _libpq(url)
+        self.sizes = sizes or PoolSizes(pool_size, pool_size)
+        self._pooled = Server(
+            self.url, name, pooled=pooled, transaction_seconds=transaction_seconds
+        )
+        self._own = Server(_libpq(direct_url or url), name, transaction_seconds=transaction_seconds)
         self.engine: AsyncEngine = create_async_engine(
             DRIVER,
-            async_creator=self.dedicated,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            async_creator=self._pooled.connect,
+            pool_size=self.sizes.size,
+            max_overflow=self.sizes.overflow,
+            pool_timeout=self.sizes.wait_seconds,
+            connect_args=NOTHING_PREPARED if pooled else {},
             hide_parameters=True,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
@@ -265,7 +233,37 @@ class Database:
             autoflush=False,
             info=dict(info or {}),
         )
-        watch_pool(self, name, in_use=_in_use, size=2 * pool_size)
+        watch_pool(self, name, in_use=_in_use, size=self.sizes.size + self.sizes.overflow)
+
+    @classmethod
+    def serving(
+        cls,
+        settings: DatabaseSettings,
+        *,
+        name: str,
+        pool_size: int,
+        info: Mapping[Any, Any] | None = None,
+    ) -> Self:
+        """The database of the settings, as the role that serves."""
+        return cls(
+            settings.serving_url,
+            name=name,
+            sizes=PoolSizes.of(settings, pool_size),
+            direct_url=settings.direct_url,
+            pooled=settings.pooled,
+            transaction_seconds=settings.database_transaction_seconds,
+            info=info,
+        )
+
+    @classmethod
+    def sealing(cls, settings: DatabaseSettings, *, name: str, pool_size: int) -> Self:
+        """The database of the settings, as the role that seals; never by the pooler."""
+        return cls(
+            settings.sealing_url,
+            name=name,
+            pool_size=pool_size,
+            transaction_seconds=settings.database_transaction_seconds,
+        )
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -274,25 +272,31 @@ class Database:
             yield session
 
     async def dedicated(self) -> Any:
-        """Open an asyncpg connection outside of the pool; the caller closes it.
+        """Open an asyncpg connection of the caller alone, never by a pooler; the caller closes it.
 
         Raises:
             DatabaseNotTrusted: The server is not proven to be the right one.
             OSError, asyncpg.PostgresError: The server does not answer, or refuses.
         """
-        settings = {"application_name": self.name, "timezone": "UTC"}
-        try:
-            return await asyncpg.connect(self.url, server_settings=settings)
-        except (ssl.SSLError, ConnectionError) as error:
-            why = _distrust(error)
-            if why is None:
-                raise
-            message = f"the database is not trusted: {why}; see sslmode and sslrootcert of its URL"
-            raise DatabaseNotTrusted(message) from None
+        return await self._own.connect()
 
     def direct(self, *, size: int = 1) -> DirectConnections:
         """Create direct connections, closed with the database; the first statement connects."""
-        made = DirectConnections(self.dedicated, size=size)
+        return self._kept(DirectConnections(self._own.connect, size=size))
+
+    def readers(self, *, size: int | None = None) -> DirectConnections:
+        """The same for reads, of which there are many: through the pooler, if there is one."""
+        sizes, server = self.sizes, self._pooled
+        return self._kept(
+            DirectConnections(
+                server.connect,
+                size=size or sizes.readers,
+                wait_seconds=sizes.wait_seconds,
+                grouped=server.pooled,
+            )
+        )
+
+    def _kept(self, made: DirectConnections) -> DirectConnections:
         self._direct.append(made)
         return made
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import asyncpg
 import orjson
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import asyncpg as driver
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import DirectConnections
 
@@ -48,7 +51,9 @@ class Plan:
         ]
         self._readers: Final = [(at, read) for at, read in enumerate(readers) if read is not None]
 
-    async def fetch(self, connections: DirectConnections, **values: Any) -> list[list[Any]]:
+    async def fetch(
+        self, connections: DirectConnections | OnSession, **values: Any
+    ) -> list[list[Any]]:
         """Run it; each row is a list of values in the order of the columns.
 
         Raises:
@@ -61,6 +66,25 @@ class Plan:
             for row in rows:
                 row[at] = read(row[at])
         return rows
+
+
+class OnSession:
+    """The connection that a session holds, for statements that the driver runs."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def read(self, statement: str, *arguments: Any) -> list[Any]:
+        """The rows of a statement, in the transaction of the session.
+
+        Raises:
+            SQLAlchemyError: The statement failed; the message contains no values.
+        """
+        connection: Any = await (await self._session.connection()).get_raw_connection()
+        try:
+            return list(await connection.driver_connection.fetch(statement, *arguments))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise SQLAlchemyError(type(error).__name__) from None
 
 
 class _Argument:

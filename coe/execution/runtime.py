@@ -89,7 +89,7 @@ class Runtime:
         self._secrets: Final = secrets or {}
         self.holder: Final = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.journal: Final = Journal(platform.database)
-        self.direct: Final = platform.database.direct(size=READERS)
+        self.direct: Final = platform.database.readers(size=READERS)
         self.listener: Final = Listener(platform.database)
         self._held: dict[UUID, HeldRun] = {}
         self._definitions: OrderedDict[UUID, Definition] = OrderedDict()

@@ -259,7 +259,7 @@ def _fits(file: KeyFile, ids: Sequence[str], settings: Settings, found: _Found) 
 async def _ask(settings: Settings) -> _Found:
     """What the database has; nothing if it has no tables yet."""
     try:
-        connection = await Database(settings.serving_url, name="coe-keys").dedicated()
+        connection = await Database(settings.direct_url, name="coe-keys").dedicated()
         try:
             keks = await _rows(connection, _DATA_KEYS)
             notes = await _rows(connection, _CHECKPOINTS)

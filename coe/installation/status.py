@@ -71,7 +71,7 @@ _Look = Callable[[AsyncSession, Settings], Awaitable[Check]]
 
 async def installation_status(settings: Settings) -> list[Check]:
     """Look at each part; without the database, at those that need none."""
-    database = Database(settings.serving_url, name="coe-status", pool_size=1)
+    database = Database.serving(settings, name="coe-status", pool_size=1)
     try:
         checks = [await _database(database)]
         if checks[0].health is Health.OK:

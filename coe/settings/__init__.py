@@ -57,7 +57,7 @@ class Settings(ExecutionSettings, ServingSettings, DatabaseSettings):
             variable = f"COE_{name.upper()}"
             if not isinstance(url, str):
                 continue
-            if name.endswith("database_url"):
+            if "database_" in name:
                 if not is_verified(url):
                     notes.append(
                         f"{variable}: the database does not prove who it is: whoever is on the way"

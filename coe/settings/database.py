@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from coe.tls import check_authorities, checked_database_url, verified_database_url
@@ -19,6 +20,61 @@ class DatabaseSettings(BaseSettings):
         description=(
             "The URL of the PostgreSQL database; on another machine it is verified, as"
             " `sslmode=verify-full` does ([Serve TLS](how-to/tls.md#postgresql))."
+        ),
+    )
+    database_direct_url: str | None = Field(
+        default=None,
+        description=(
+            "The URL of the same database without a pooler; by default that of"
+            " `COE_DATABASE_URL`. `COE_DATABASE_POOLER=transaction` needs it."
+        ),
+    )
+    database_pooler: Literal["none", "transaction"] = Field(
+        default="none",
+        description=(
+            "`transaction` if a pooler in transaction mode, such as PgBouncer, is at"
+            " `COE_DATABASE_URL` ([Pooler](operations/postgresql.md#pooler))."
+        ),
+    )
+    database_pool_size: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "The connections that the pool of a process keeps open; by default 10, of a central"
+            " worker 20 ([Sizes](operations/postgresql.md#sizes))."
+        ),
+    )
+    database_pool_overflow: int | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "The connections that a process opens beyond its pool while all of that are in use; by"
+            " default as many as the pool has."
+        ),
+    )
+    database_pool_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description=(
+            "The seconds that a request waits for a free connection; then it is refused as"
+            " `UNAVAILABLE`."
+        ),
+    )
+    database_readers: int = Field(
+        default=8,
+        ge=1,
+        description=(
+            "The connections of a process beside its pool, for reads of one statement such as the"
+            " look-up of a token."
+        ),
+    )
+    database_transaction_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description=(
+            "The age at which PostgreSQL 17 or later ends a transaction of a process: an open one"
+            " that writes holds up the audit log"
+            " ([What bounds it](operations/postgresql.md#open-transactions))."
         ),
     )
     migrate_database_url: str | None = Field(
@@ -106,10 +162,21 @@ class DatabaseSettings(BaseSettings):
         ),
     )
 
-    @field_validator("database_url", "migrate_database_url", "sealer_database_url")
+    @field_validator(
+        "database_url", "database_direct_url", "migrate_database_url", "sealer_database_url"
+    )
     @classmethod
     def _is_database(cls, value: str | None) -> str | None:
         return value if value is None else checked_database_url(value)
+
+    @model_validator(mode="after")
+    def _is_reached_directly_too(self) -> Self:
+        if self.pooled and self.database_direct_url is None:
+            raise ValueError(
+                "COE_DATABASE_POOLER=transaction needs COE_DATABASE_DIRECT_URL too: notifications,"
+                " data keys, the journal, migrations and the sealer do not go through a pooler"
+            )
+        return self
 
     @field_validator("ca_file")
     @classmethod
@@ -131,14 +198,28 @@ class DatabaseSettings(BaseSettings):
         return verified_database_url(self.database_url, self.ca_file)
 
     @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode is between."""
+        return self.database_pooler == "transaction"
+
+    @property
+    def direct_url(self) -> str:
+        """The same without the pooler."""
+        return verified_database_url(self._direct, self.ca_file)
+
+    @property
     def migrating_url(self) -> str:
         """The same for the role that migrates."""
-        return verified_database_url(self.migrate_database_url or self.database_url, self.ca_file)
+        return verified_database_url(self.migrate_database_url or self._direct, self.ca_file)
 
     @property
     def sealing_url(self) -> str:
         """The same for the role that seals the audit log."""
-        return verified_database_url(self.sealer_database_url or self.database_url, self.ca_file)
+        return verified_database_url(self.sealer_database_url or self._direct, self.ca_file)
+
+    @property
+    def _direct(self) -> str:
+        return self.database_direct_url or self.database_url
 
     @property
     def kek_path(self) -> Path:

@@ -26,6 +26,7 @@ PREFIX: Final = "COE_"
 IN_FILE: Final = "_FILE"
 SECRETS: Final = frozenset(
     {
+        "database_direct_url",
         "database_url",
         "migrate_database_url",
         "prefect_auth",

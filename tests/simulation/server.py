@@ -343,6 +343,9 @@ class SimulatedDatabase:
     def direct(self, *, size: int = 1) -> DirectConnections:
         return DirectConnections(self.dedicated, size=size)
 
+    def readers(self, *, size: int | None = None) -> DirectConnections:
+        return self.direct(size=size or 1)
+
     async def close(self) -> None:
         """Nothing is kept open."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from graphql import GraphQLError, value_from_ast_untyped
 
-from coe.db import is_unreachable, new_id
+from coe.db import is_unreachable, new_id, why_unusable
 from coe.errors import CoeError, Invalid, NotFound, Problem, Unavailable
 from coe.logs import describe
 
@@ -86,7 +86,7 @@ def _named(error: GraphQLError, variables: Mapping[str, Any] | None) -> str | No
 def _explain(error: Exception, request_id: str) -> tuple[str, Mapping[str, Any]]:
     if is_unreachable(error):
         _report(error, request_id, str(new_id()))
-        error = Unavailable("The database cannot be reached right now; try again shortly.")
+        error = Unavailable(why_unusable(error))
     if isinstance(error, Invalid):
         return _invalid(error)
     if isinstance(error, CoeError) and error.code != "INTERNAL":

@@ -11,7 +11,12 @@ from coe.cli.grammar import example, verb
 from coe.cli.output import Result, printed
 from coe.cli.settings_option import config_option, settings_from
 
-DATABASES: Final = ("database_url", "migrate_database_url", "sealer_database_url")
+DATABASES: Final = (
+    "database_url",
+    "database_direct_url",
+    "migrate_database_url",
+    "sealer_database_url",
+)
 
 
 @verb()

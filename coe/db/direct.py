@@ -1,0 +1,151 @@
+"""Connections outside of the pool, for single statements that commit at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
+STATEMENT_SECONDS: Final = 15.0
+"""How long a statement of a direct connection may take, with connecting; each finds rows by key."""
+
+
+class ConnectionLost(ConnectionError):
+    """The server closed the connection while a statement ran."""
+
+
+class NoFreeConnection(ConnectionError):
+    """All connections that a process may open were in use for too long; nothing was sent."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"all {size} connections for single statements are in use")
+
+
+class DirectConnections:
+    """Connections outside of the pool, for single statements that commit at once.
+
+    A statement takes one round trip: it goes to the driver without a session, and the driver keeps
+    it prepared. At most `size` statements run at the same time; further callers wait for at most
+    `wait_seconds`. A statement that takes longer than `seconds` fails, and its connection is
+    closed: a server that is silent holds up nobody for longer.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        *,
+        size: int = 1,
+        seconds: float = STATEMENT_SECONDS,
+        wait_seconds: float = STATEMENT_SECONDS,
+        grouped: bool = False,
+    ) -> None:
+        """`connect` opens an asyncpg connection; it is called when none is idle.
+
+        With `grouped` each statement is a transaction with a beginning and an end: behind a pooler
+        the two messages of one statement would else reach two servers.
+        """
+        self.size = size
+        self.seconds = seconds
+        self._wait_seconds = wait_seconds
+        self._connect = connect
+        self._grouped = grouped
+        self._idle: list[Any] = []
+        self._free = asyncio.Semaphore(size)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        """Execute and commit a statement with the arguments `$1`, `$2`, ….
+
+        Returns its rows, which are mappings by column name.
+
+        Raises:
+            SQLAlchemyError: The statement failed; the message contains no values.
+            ConnectionLost: Whether it was executed is not known.
+            OSError: The database cannot be reached, or does not answer in time; or every connection
+                is in use (`NoFreeConnection`).
+        """
+        async with self._connection() as connection:
+            if self._grouped:
+                async with connection.transaction():
+                    return await _rows(connection, statement, arguments)
+            return await _rows(connection, statement, arguments)
+
+    async def read(self, statement: str, *arguments: Any) -> list[Any]:
+        """The same for a statement that changes nothing: once more if the connection was lost.
+
+        Raises:
+            SQLAlchemyError: The statement failed; the message contains no values.
+            OSError: As for `fetch`.
+        """
+        try:
+            return await self.fetch(statement, *arguments)
+        except ConnectionLost:
+            return await self.fetch(statement, *arguments)
+
+    async def close(self) -> None:
+        """Close the connections; no statement may be running."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A connection in a transaction, committed at the end; it has `seconds` in all.
+
+        Raises:
+            SQLAlchemyError, OSError: As for `fetch`.
+        """
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection of the caller alone for `seconds`; errors of the driver are translated."""
+        await self._take()
+        connection = None
+        try:
+            async with asyncio.timeout(self.seconds):
+                connection = self._open_idle() or await self._connected()
+                yield connection
+        except TimeoutError:
+            if connection is not None:  # its server does not answer, so it is told nothing
+                connection.terminate()
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if connection is not None and connection.is_closed():
+                raise ConnectionLost(type(error).__name__) from None
+            raise SQLAlchemyError(type(error).__name__) from None
+        finally:
+            if connection is not None:
+                self._idle.append(connection)
+            self._free.release()
+
+    async def _take(self) -> None:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise NoFreeConnection(self.size) from None
+
+    async def _connected(self) -> Any:
+        try:
+            return await self._connect()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ConnectionRefusedError(type(error).__name__) from None
+
+    def _open_idle(self) -> Any:
+        """An idle connection that is still open, or None."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+
+async def _rows(connection: Any, statement: str, arguments: tuple[Any, ...]) -> list[Any]:
+    rows: list[Any] = await connection.fetch(statement, *arguments)
+    return rows
