@@ -432,4 +432,5 @@ def _sealing(watch: SealingWatch) -> dict[str, object]:
         "waiting": state.waiting if state else None,
         "oldestSeconds": round(state.seconds, 1) if state else None,
         "refused": state.refused if state else None,
+        "blockedBy": str(watch.blocker) if watch.blocker else None,
     }

@@ -1,7 +1,7 @@
 """The sealer: it gives events their positions, extends the tree, signs and publishes its root.
 
 The transaction of an event leaves a row without a position. The sealer reads the rows below the
-transaction horizon (no running transaction can still add one before them) in the order of
+horizon (`coe.audit.horizon`: no running transaction can still add one before them) in the order of
 transaction and id, and refuses those that the platform did not write (`coe.audit.admission`). In
 one transaction it gives the others the next positions, writes the tree nodes that they complete,
 and stores the signed checkpoint. After the commit it appends the checkpoint to a file outside the
@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.audit.admission import Admission, Waiting
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.history import LogBroken, SignedHistory
+from coe.audit.horizon import horizon
 from coe.audit.lease import SealerLease
 from coe.audit.merkle import Frontier, NodeId
 from coe.audit.records import (
@@ -62,12 +63,16 @@ _LIMITS: Final = text("""
     SELECT set_config('lock_timeout', '5s', true),
            set_config('idle_in_transaction_session_timeout', '30s', true)
 """)
+_WAITING: Final = "position IS NULL AND refused IS NULL"
 _BELOW_HORIZON: Final = text(
-    "position IS NULL AND refused IS NULL AND (xid < pg_snapshot_xmin(pg_current_snapshot())"
+    f"{_WAITING} AND (xid < CAST(CAST(:horizon AS text) AS xid8)"
     # Visible, yet of a future transaction: the rows were restored from a backup.
     " OR xid >= pg_snapshot_xmax(pg_current_snapshot()))"
 )
-_WAITS: Final = text(f"SELECT EXISTS (SELECT 1 FROM audit_events WHERE {_BELOW_HORIZON.text})")  # noqa: S608  # made of constants
+_WAITS: Final = text(f"SELECT EXISTS (SELECT 1 FROM audit_events WHERE {_WAITING})")  # noqa: S608  # made of constants
+_WAITS_BELOW: Final = text(
+    f"SELECT EXISTS (SELECT 1 FROM audit_events WHERE {_BELOW_HORIZON.text})"  # noqa: S608  # the same
+)
 _SET_POSITIONS: Final = text("""
     UPDATE audit_events AS event SET position = new.position, leaf_hash = new.leaf_hash
     FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS bigint[]), CAST(:leaves AS bytea[]))
@@ -164,7 +169,7 @@ class LogSealer:
             metrics.SEALER_ACTIVE.set(lease.mine)
             if lease.taken:
                 return 0
-            if self._settled and lease.mine and not lease.due and not await session.scalar(_WAITS):
+            if self._settled and lease.mine and not lease.due and not await _waits(session):
                 return 0
             with self._history.locked() as free:
                 fence = await self._lease.take(session) if free else None
@@ -202,8 +207,9 @@ class LogSealer:
         """The rows that wait, and the time of the database."""
         if not self._settled and self._admission.admits_unsigned(self._clock()):
             await session.execute(_ADMIT_AGAIN)
+        below = {"horizon": str((await horizon(session)).xid)}
         statement = select(*_COLUMNS).where(_BELOW_HORIZON).order_by(text("xid, id"))
-        rows = (await session.execute(statement.limit(self._batch))).all()
+        rows = (await session.execute(statement.limit(self._batch), below)).all()
         return [_row(row) for row in rows], _time(rows[0]) if rows else self._clock()
 
     async def _of(self, session: AsyncSession, unfinished: Signed) -> list[Waiting]:
@@ -314,6 +320,14 @@ class LogSealer:
                 "hashes": [value for _, value in nodes],
             },
         )
+
+
+async def _waits(session: AsyncSession) -> bool:
+    """Whether there is a row to be sealed or refused now."""
+    if not await session.scalar(_WAITS):
+        return False
+    below = {"horizon": str((await horizon(session)).xid)}
+    return bool(await session.scalar(_WAITS_BELOW, below))
 
 
 def _row(row: Row[Any]) -> Waiting:

@@ -36,6 +36,7 @@ from coe.audit.findings import (
     tree_changed,
 )
 from coe.audit.hash_candidates import CandidateTree
+from coe.audit.horizon import horizon_holder
 from coe.audit.merkle import EMPTY_ROOT, NodeId
 from coe.audit.records import (
     AUDIT_CHECKPOINTS,
@@ -46,7 +47,7 @@ from coe.audit.records import (
 )
 from coe.audit.refused import refused_rows
 from coe.audit.tree import read_completed
-from coe.audit.watch import horizon_holder, sealing_state
+from coe.audit.watch import sealing_state
 from coe.crypto.signing import NoteRefused, VerifyKey
 
 _CHUNK: Final = 1024

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.horizon import HorizonHolder, horizon_holder
 
 MAX_COUNTED: Final = 10_000
 """The most rows that are counted; there may be more."""
@@ -32,44 +34,6 @@ _STATE: Final = text("""
            (SELECT count(*) FROM refused) AS refused
     FROM waiting
 """)
-# Everybody may see who holds a transaction id; its age only those with pg_read_all_stats.
-_HOLDER: Final = text("""
-    WITH oldest AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::xid AS xid)
-    SELECT lock.pid, coalesce(prepared.database, session.datname) AS database,
-           coalesce(prepared.owner, session.usename) AS role,
-           coalesce('prepared transaction ' || prepared.gid, session.application_name) AS program,
-           extract(epoch FROM clock_timestamp() - coalesce(prepared.prepared, session.xact_start))
-             ::double precision AS seconds
-    FROM oldest
-    LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = oldest.xid
-    LEFT JOIN pg_locks AS lock ON lock.locktype = 'transactionid' AND lock.granted
-      AND lock.mode = 'ExclusiveLock' AND lock.transactionid = oldest.xid
-    LEFT JOIN pg_stat_activity AS session ON session.pid = lock.pid
-    WHERE lock.pid IS NOT NULL OR prepared.gid IS NOT NULL
-    LIMIT 1
-""")
-
-
-@dataclass(frozen=True, slots=True)
-class HorizonHolder:
-    """The oldest transaction that writes, anywhere on the server: nothing after it is sealed.
-
-    `pid` is None for a prepared transaction. `seconds` is its age, None if the role of the database
-    may not see it (`pg_read_all_stats`).
-    """
-
-    pid: int | None
-    database: str | None
-    role: str | None
-    program: str | None
-    seconds: float | None
-
-    def __str__(self) -> str:
-        """The holder for people."""
-        who = f"process {self.pid}" if self.pid is not None else str(self.program)
-        age = "" if self.seconds is None else f", for {self.seconds:.0f} seconds"
-        program = f", {self.program}" if self.program and self.pid is not None else ""
-        return f"{who} of PostgreSQL (database {self.database}, role {self.role}{program}){age}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +56,17 @@ async def sealing_state(session: AsyncSession) -> SealingState:
     return SealingState(row.waiting, row.seconds or 0.0, row.refused)
 
 
-async def horizon_holder(session: AsyncSession) -> HorizonHolder | None:
-    """The oldest transaction that writes; None if there is none."""
-    row: Any = (await session.execute(_HOLDER)).one_or_none()
-    if row is None:
-        return None
-    return HorizonHolder(row.pid, row.database, row.role, row.program, row.seconds)
-
-
 @dataclass(slots=True)
 class SealingWatch:
     """The alarm of one process: a log record when sealing falls behind, and when rows are refused.
 
-    Each is logged when it begins, and again when it is over.
+    Each is logged when it begins, and again when it is over. `blocker` is the oldest transaction
+    that writes into this database, while the alarm lasts.
     """
 
     late_seconds: float
     state: SealingState | None = None
+    blocker: HorizonHolder | None = None
     _late: bool = False
     _refused: int = 0
 
@@ -121,8 +79,8 @@ class SealingWatch:
         """Look at the log, and raise the alarm if it is time."""
         state = self.state = await sealing_state(session)
         late = state.seconds > self.late_seconds
+        holder = self.blocker = await horizon_holder(session) if late else None
         if late and not self._late:
-            holder = await horizon_holder(session)
             _LOG.error(
                 "events of the audit log have waited for their seal for %.0f seconds (%d wait)%s",
                 state.seconds,

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.policy_store import PolicyStore
-from coe.audit.watch import horizon_holder, sealing_state
+from coe.audit.horizon import horizon_holder
+from coe.audit.watch import sealing_state
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
 from coe.engines.prefect_engine import PrefectEngine

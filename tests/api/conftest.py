@@ -9,12 +9,16 @@ import pytest
 from coe.demo.api import create_demo_app
 from coe.settings import Settings
 from tests.factories.api import Api
+from tests.factories.settings import ONE_CONNECTION
 
 
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[Api]:
-    """The application with its loops; no engine is configured, so that runs wait."""
-    app = create_demo_app(settings)
+    """The application with its loops; no engine is configured, so that runs wait.
+
+    It has one connection of each kind: whatever asks for a second while it holds one does not end.
+    """
+    app = create_demo_app(settings.model_copy(update=ONE_CONNECTION))
     async with app.router.lifespan_context(app):
         yield Api(app)
 
@@ -22,6 +26,6 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 @pytest.fixture
 async def still_api(settings: Settings) -> AsyncIterator[Api]:
     """The application without its loops: it asks the database for nothing by itself."""
-    app = create_demo_app(settings.model_copy(update={"loops": False}))
+    app = create_demo_app(settings.model_copy(update={"loops": False} | ONE_CONNECTION))
     async with app.router.lifespan_context(app):
         yield Api(app)

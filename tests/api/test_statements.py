@@ -92,7 +92,7 @@ def selection(kind: Any, depth: int, above: tuple[str, ...]) -> str:
 def counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """How often each statement is sent, by a session or by the driver."""
     seen: Counter[str] = Counter()
-    read = DirectConnections._read
+    read = DirectConnections.read
 
     async def noted(self: DirectConnections, statement: str, *arguments: Any) -> list[Any]:
         seen[statement] += 1
@@ -105,7 +105,7 @@ def counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]
     engine = api.services.platform.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     with monkeypatch.context() as patched:
-        patched.setattr(DirectConnections, "_read", noted)
+        patched.setattr(DirectConnections, "read", noted)
         yield seen
     event.remove(engine, "before_cursor_execute", note)
 

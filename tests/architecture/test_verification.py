@@ -27,7 +27,7 @@ EXCEPTIONS = {
     ("coe/tls.py", "httpx.create_ssl_context"): "makes the context",
     ("coe/tls.py", "ssl.SSLContext"): "tries whether a file has authorities",
     ("coe/crypto/server_certificate.py", "ssl.SSLContext"): "that of the server",
-    ("coe/db/__init__.py", "asyncpg.connect"): "its URL was completed by `verified_database_url`",
+    ("coe/db/server.py", "asyncpg.connect"): "its URL was completed by `verified_database_url`",
     ("coe/embedded_postgres.py", "asyncpg.connect"): "a Unix socket",
     ("coe/demo/run.py", "asyncpg.connect"): "its URL is completed in the call",
     ("coe/demo/company.py", "asyncpg.create_pool"): "the demo's own, on this machine",

@@ -26,17 +26,16 @@ from tests.factories.runs import (
     start,
     until,
 )
+from tests.factories.settings import ONE_CONNECTION
 
 RUNS = 20
-ONE = {"database_pool_size": 1, "database_pool_overflow": 0, "database_readers": 1}
-"""One connection in the pool, and one for reads of one statement."""
 
 
 @pytest.fixture(params=["one", pytest.param("pooler", marks=pytest.mark.more)])
 async def few(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Settings]:
     """Settings with one connection of each kind; or with a PgBouncer that has five for all."""
     if request.param == "one":
-        yield settings.model_copy(update=ONE)
+        yield settings.model_copy(update=ONE_CONNECTION)
         return
     async with pgbouncer(settings.database_url, size=5) as url:
         pooled = {"database_url": url, "database_direct_url": settings.database_url}

@@ -45,7 +45,9 @@ def installed() -> str:
     found = shutil.which("pgbouncer", path=path)
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         for step in (["update"], ["install", "--yes", "--no-install-recommends", "pgbouncer"]):
-            subprocess.run(["apt-get", "-qq", *step], check=False, capture_output=True)  # noqa: S603, S607  # fixed arguments
+            subprocess.run(
+                ["apt-get", "-qq", *step], check=False, capture_output=True
+            )  # fixed arguments
         found = shutil.which("pgbouncer", path=path)
     if found is None:
         raise RuntimeError("this test needs PgBouncer: apt-get install pgbouncer")
@@ -68,7 +70,7 @@ async def pgbouncer(database_url: str, *, size: int) -> AsyncIterator[str]:
             shutil.chown(place, SYSTEM_USER)
         command[1:1] = ["-u", SYSTEM_USER]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)  # noqa: ASYNC220, S603  # our own arguments
+        process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)  # our own arguments
     url = f"postgresql://postgres@{parts.path}?host={folder}&port={PORT}"
     try:
         await _answer(url, process, folder / "log")
