@@ -19,7 +19,8 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.watch import horizon_holder, sealing_state
+from coe.audit.horizon import horizon_holder
+from coe.audit.watch import sealing_state
 from coe.crypto.keys import NONCES_PER_KEY
 from coe.crypto.models import DataKey
 from coe.crypto.server_certificate import ServerCertificate
