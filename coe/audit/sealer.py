@@ -49,6 +49,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from coe.errors import CoeError
 from coe.telemetry import metrics
+from coe.telemetry.sinks import writing_to
 
 INTERVAL: Final = 0.25
 """Seconds between two polls, so that an event is sealed well within a second of its commit."""
@@ -192,7 +193,8 @@ class LogSealer:
         await session.commit()
         metrics.SEALED.inc(len(found))
         if newest is not None:
-            await self._history.publish(newest)
+            with writing_to("file"):
+                await self._history.publish(newest)
         self._settled = True
         return handled
 

@@ -113,10 +113,14 @@ async def measure_process(platform: Platform, certificate: ServerCertificate | N
 
 
 def export_process(platform: Platform, certificate: ServerCertificate | None) -> None:
-    """Export the policy and the certificate as this process has them now."""
+    """Export the policy and the certificate as this process has them now.
+
+    A process that has asked for no policy yet, or never does, says nothing of one.
+    """
     policies = platform.policies
-    metrics.POLICY_VERSION.set(policies.number)
-    metrics.POLICY_IN_FORCE.set(policies.in_force and policies.problem is None)
+    if policies.in_force or policies.problem is not None:
+        metrics.POLICY_VERSION.set(policies.number)
+        metrics.POLICY_IN_FORCE.set(policies.in_force and policies.problem is None)
     if certificate is not None:
         metrics.CERTIFICATE_END.labels("server").set(certificate.ends.timestamp())
 

@@ -6,7 +6,7 @@ for other libraries of the process may use it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import Metric
 
 __all__ = [
     "DECLARED",
@@ -25,10 +26,12 @@ __all__ = [
     "Declared",
     "Gauge",
     "Label",
+    "Reading",
     "counter",
     "declare",
     "gauge",
     "histogram",
+    "reading",
 ]
 
 REGISTRY: Final = CollectorRegistry()
@@ -71,6 +74,27 @@ def gauge(name: str, text: str, *labels: Label) -> Gauge:
     """Declare a gauge."""
     _declare(name, "gauge", text, labels)
     return Gauge(name, text, _names(labels), registry=REGISTRY)
+
+
+class Reading(Gauge):
+    """A gauge that is not exported before it is set: not every process knows its value."""
+
+    _known = False
+
+    def set(self, value: float) -> None:
+        """Set the value, and export it from now on."""
+        super().set(value)
+        self._known = True
+
+    def collect(self) -> Iterable[Metric]:
+        """The value, if it is known."""
+        return super().collect() if self._known else ()
+
+
+def reading(name: str, text: str) -> Reading:
+    """Declare a gauge of a process that sets it; in others it is absent."""
+    _declare(name, "gauge", text, ())
+    return Reading(name, text, registry=REGISTRY)
 
 
 def histogram(name: str, text: str, *labels: Label, buckets: Sequence[float]) -> Histogram:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from coe.telemetry.declaring import Label, counter, gauge, histogram
+from coe.telemetry.declaring import Label, counter, gauge, histogram, reading
 
 _SHORT: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _MINUTE: Final = 60.0
@@ -35,10 +35,10 @@ SCHEMA_REVISION: Final = gauge(
     "Number of a migration: the newest that this version knows (code), or that of the database.",
     Label("of", "code, database"),
 )
-POLICY_VERSION: Final = gauge(
+POLICY_VERSION: Final = reading(
     "coe_policy_version", "Version of the policy in force in this process; 0 without one."
 )
-POLICY_IN_FORCE: Final = gauge(
+POLICY_IN_FORCE: Final = reading(
     "coe_policy_in_force",
     "1 if the policy in the database is in force in this process, 0 if it is refused or missing.",
 )
@@ -51,16 +51,18 @@ COMPUTING_REQUESTS: Final = gauge(
     "coe_computing_requests", "Requests that have a text computed, with those that wait for it."
 )
 COMPUTING_BUSY: Final = gauge("coe_computing_busy", "Computing processes that are at work.")
-COMPUTING_SIZE: Final = gauge("coe_computing_size", "The most computing processes of this process.")
+COMPUTING_SIZE: Final = reading(
+    "coe_computing_size", "The most computing processes of this process."
+)
 COMPUTING_KILLED: Final = counter(
     "coe_computing_killed_total", "Computing processes that were ended over a limit of a request."
 )
 
 # ------------------------------------------------------------------------------ the database
 
-OLDEST_WRITER: Final = gauge(
+OLDEST_WRITER: Final = reading(
     "coe_database_oldest_writer_seconds",
-    "Age of the oldest transaction that writes, in any database of the server; it holds up seals.",
+    "Age of the oldest transaction that writes into this database: later events wait for it.",
 )
 
 # ------------------------------------------------------------------------------ requests
@@ -162,33 +164,33 @@ WORKERS: Final = gauge(
 
 # ------------------------------------------------------------------------------ the audit log
 
-UNSEALED: Final = gauge("coe_audit_unsealed_events", "Events that wait for their seal.")
-UNSEALED_OLDEST: Final = gauge(
+UNSEALED: Final = reading("coe_audit_unsealed_events", "Events that wait for their seal.")
+UNSEALED_OLDEST: Final = reading(
     "coe_audit_unsealed_oldest_seconds", "How long the oldest of them has waited; 0 without one."
 )
-REFUSED: Final = gauge(
+REFUSED: Final = reading(
     "coe_audit_refused_rows", "Rows of the log that the platform did not write, and not settled."
 )
 SEALED: Final = counter("coe_audit_sealed_events_total", "Events that this process sealed.")
-SEALER_ACTIVE: Final = gauge(
+SEALER_ACTIVE: Final = reading(
     "coe_audit_sealer_active", "1 in the process that holds the lease of sealing, 0 in the others."
 )
-SEALER_PRESENT: Final = gauge(
+SEALER_PRESENT: Final = reading(
     "coe_audit_sealer_present", "1 if a process, whichever, holds the lease of sealing."
 )
-SEALER_PROBLEM: Final = gauge(
+SEALER_PROBLEM: Final = reading(
     "coe_audit_sealer_problem", "1 if the last attempt of this process to seal failed."
 )
-SINK_AGE: Final = gauge(
-    "coe_audit_sink_age_seconds",
-    "For how long the newest checkpoint of the log has been missing in a sink; 0 if it is there.",
+SINK_MISSING: Final = gauge(
+    "coe_audit_sink_missing_since_timestamp_seconds",
+    "Since when the newest checkpoint of the log has been missing in a sink; 0 if it is there.",
     Label("sink", "configured sinks"),
 )
-NONCES_USED: Final = gauge(
+NONCES_USED: Final = reading(
     "coe_key_nonces_used_ratio",
     "Reserved nonces of the data key that has the most, of those after which it gets a successor.",
 )
-MEASURED: Final = gauge(
+MEASURED: Final = reading(
     "coe_measured_timestamp_seconds",
     "When this process last read what is exported of the database.",
 )

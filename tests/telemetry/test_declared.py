@@ -6,8 +6,10 @@ import re
 
 import prometheus_client
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from coe.telemetry import declaring
 from coe.telemetry.declaring import DECLARED, REGISTRY, counter
 from coe.telemetry.exposition import exposition
 
@@ -49,8 +51,20 @@ def test_what_is_exported_is_what_is_declared() -> None:
     body, content_type = exposition()
     assert content_type.startswith("text/plain")
     names = {family.name for family in text_string_to_metric_families(body.decode())}
+    names = {name for name in names if not OF_PROCESS.fullmatch(name)}
     declared = {name.removesuffix("_total") for name in DECLARED}
-    assert {name for name in names if not OF_PROCESS.fullmatch(name)} == declared
+    not_known = {name for name in DECLARED if name not in names and DECLARED[name].kind == "gauge"}
+    assert names | not_known == declared
+
+
+def test_what_a_process_does_not_know_it_does_not_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = CollectorRegistry()
+    monkeypatch.setattr(declaring, "REGISTRY", registry)
+    monkeypatch.setattr(declaring, "DECLARED", {})
+    known = declaring.reading("coe_known_seconds", "Known later.")
+    assert registry.get_sample_value("coe_known_seconds") is None
+    known.set(0)
+    assert registry.get_sample_value("coe_known_seconds") == 0
 
 
 def test_the_registry_is_not_the_default_one_of_the_library() -> None:
