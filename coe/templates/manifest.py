@@ -25,7 +25,7 @@ people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +98,7 @@ class TemplateFiles:
             tags=tuple(manifest.tags),
             systems=tuple(manifest.systems),
             steps=tuple(steps_in(self.flow.get("do"))),
+            parameters=tuple(parameter_texts(manifest.parameters)),
             domain=manifest.domain,
             data_class=manifest.data_class,
             process_owner=manifest.process_owner,
@@ -142,6 +143,23 @@ def in_file(file: str, problem: Problem) -> Problem:
         problem.column,
         problem.help,
     )
+
+
+def parameter_texts(schema: JSON) -> Iterator[str]:
+    """The names of the parameters, what is said of them, and the values that are suggested."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    for name, about in (properties if isinstance(properties, dict) else {}).items():
+        yield name
+        if not isinstance(about, dict):
+            continue
+        yield from (str(about[key]) for key in ("title", "description") if about.get(key))
+        suggested = [about.get("default"), *_list(about.get("enum")), *_list(about.get("examples"))]
+        yield from dict.fromkeys(each for each in suggested if isinstance(each, str))
+        yield from parameter_texts(about)
+
+
+def _list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
 
 
 def steps_in(tasks: JSON) -> list[str]:

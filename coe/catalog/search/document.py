@@ -1,7 +1,7 @@
 """The search document of a version: what the catalog shows and searches, in clear.
 
-Of the definition it contains only the names of the steps. Examples and schemas can contain personal
-data, so they stay sealed.
+Of the definition it contains only the names of the steps, and of a template what it says of its
+parameters. Other examples and schemas can contain personal data, so they stay sealed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MAX_WORD_LENGTH = 40
 
 
 class SearchDocument(BaseModel):
-    """The description of a version; `systems` are refs, `steps` are names of tasks."""
+    """The description of a version; `systems` are refs, `steps` are names of tasks.
+
+    `parameters` are the names of a template's parameters, and what is said of them.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -33,6 +36,7 @@ class SearchDocument(BaseModel):
     tags: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     domain: str | None = None
     data_class: DataClass = DataClass.INTERNAL
     process_owner: str | None = None
