@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from coe.app import create_app
-from coe.cli.up import serve
+from coe.processes.serving import serve
 from coe.settings import Settings
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ signal.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,15 +18,12 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
 from coe.confined.pool import InThisProcess
-from coe.db import why_unreachable
 from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_server import worker_environment
-from coe.errors import CoeError, Unauthenticated, Unavailable
+from coe.errors import CoeError, Unauthenticated
 from coe.execution.loops import Loops
 from coe.execution.open_runtime import open_runtime
 from coe.identity.forwarder import Forwarded, forwarding
@@ -43,16 +38,15 @@ from coe.identity.worker_identity import (
     read_identity,
     renew,
 )
-from coe.installation.keys import KeysRefused, compare_keys, require_keys
+from coe.installation.keys import require_keys
 from coe.installation.measures import measuring
 from coe.installation.status import Check, Health
+from coe.processes.ending import on_first_signal
 from coe.processes.probes import Probes
 from coe.processes.readiness import database_checks, keys_check
+from coe.processes.starting import database_is_ours, until_it_is
 from coe.settings import Settings
 from coe.work import Platform
-
-CONNECT_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Before further attempts, in seconds; the last one repeats."""
 
 RENEWAL_SECONDS: Final = 3600.0
 """Between two looks at the age of a worker's key."""
@@ -162,22 +156,49 @@ class _Worker:
     """How a worker is: for its probes.
 
     Attributes:
+        role: What it is.
         pool: The work pool from which it takes runs.
         platform: The parts of the central worker; a team's has none.
-        ours: Whether the database has answered, and has nothing of other keys.
         connected: Set while it is connected to its pool.
+        probes: Its probes; it has started once its database has nothing of other keys.
     """
 
+    role: str
     pool: str
     platform: Platform | None = None
-    ours: bool = False
     connected: asyncio.Event = field(default_factory=asyncio.Event)
+    probes: Probes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the probes."""
+        self.probes = Probes(self.role, self.look)
+
+    @asynccontextmanager
+    async def draining_once(
+        self, stop: asyncio.Event, *then: Callable[[], None]
+    ) -> AsyncIterator[None]:
+        """Be ready no more once `stop` is set, and call these functions, within the context."""
+
+        async def drain() -> None:
+            await stop.wait()
+            self.probes.draining = True
+            for each in then:
+                each()
+
+        task = asyncio.create_task(drain(), name="drain")
+        try:
+            yield
+        finally:
+            task.cancel()
 
     async def look(self) -> list[Check]:
         """How its parts are."""
         found = []
         if self.platform is not None:
-            found = [keys_check(compared=self.ours), *await database_checks(self.platform)]
+            found = [
+                keys_check(compared=self.probes.started),
+                *await database_checks(self.platform),
+            ]
         if self.connected.is_set():
             return [*found, Check("engine", Health.OK, f"takes runs of the pool {self.pool}")]
         detail = f"is not connected to the pool {self.pool}; see the log records of the worker"
@@ -187,12 +208,11 @@ class _Worker:
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     engine = PrefectEngine.open(settings)
     platform = Platform.open(settings, name="coe-central", pool_size=20, computing=InThisProcess())
-    worker = _Worker(settings.central_pool, platform)
-    probes = Probes("central worker", worker.look)
+    worker = _Worker("central worker", settings.central_pool, platform)
     try:
-        async with probes.serving(settings):
-            if await _until(lambda: _database_is_ours(platform), "the database", stop):
-                worker.ours = probes.started = True
+        async with worker.probes.serving(settings):
+            if await until_it_is(lambda: database_is_ours(platform), "the database", stop):
+                worker.probes.started = True
                 await _serve_runs(platform, engine, worker, stop)
     finally:
         await engine.close()
@@ -214,14 +234,20 @@ async def _serve_runs(
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
-    async with open_runtime(platform) as runtime, _loops(platform, engine), measuring(platform):
-        if await _until(engine.ensure_central, "Prefect", stop):
+    async with (
+        open_runtime(platform) as runtime,
+        _loops(platform, engine),
+        measuring(platform),
+        worker.draining_once(stop, runtime.drain),
+    ):
+        if await until_it_is(engine.ensure_central, "Prefect", stop):
             await serve_pool(
                 FlowExecutor(central_flow(runtime)),
                 pool=settings.central_pool,
                 name=f"central-{socket.gethostname()}-{os.getpid()}",
                 limit=settings.worker_limit,
                 stop=stop,
+                drain_seconds=settings.drain_seconds,
                 connected=worker.connected,
             )
 
@@ -243,15 +269,16 @@ async def _serve_team(
 
     _configure_logs(settings)
     flows = TeamFlows(settings.flows_dir or Path())
-    worker = _Worker(team_pool(team))
-    probes = Probes("team worker", worker.look, started=True)
-    async with probes.serving(settings):
+    worker = _Worker("team worker", team_pool(team))
+    worker.probes.started = True
+    async with worker.probes.serving(settings), worker.draining_once(stop):
         await serve_pool(
             FlowExecutor(flows.load),
             pool=worker.pool,
             name=f"{team}-{socket.gethostname()}-{os.getpid()}",
             limit=settings.worker_limit,
             stop=stop,
+            drain_seconds=settings.drain_seconds,
             connected=worker.connected,
         )
     _log.info("the worker of %s has stopped", team)
@@ -276,41 +303,6 @@ async def _loops(platform: Platform, engine: PrefectEngine) -> AsyncIterator[Non
         await loops.close()
 
 
-async def _database_is_ours(platform: Platform) -> None:
-    """Require that the database answers, and has nothing of other keys.
-
-    Raises:
-        Unavailable: It does not answer.
-        KeysRefused: Keys are missing, or those of another installation.
-    """
-    try:
-        async with platform.database.session() as session:
-            await session.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError) as error:
-        raise Unavailable(f"the database does not answer ({why_unreachable(error)})") from None
-    await compare_keys(platform.settings)
-
-
-async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asyncio.Event) -> bool:
-    """Try until it succeeds (true) or the process is to stop (false); log once that it waits."""
-    failures = 0
-    while not stop.is_set():
-        try:
-            await attempt()
-        except KeysRefused:
-            raise
-        except CoeError as error:
-            if failures == 0:
-                _log.warning("waiting for %s: %s", name, error.message)
-            pause = CONNECT_PAUSES[min(failures, len(CONNECT_PAUSES) - 1)]
-            failures += 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
-        else:
-            return True
-    return False
-
-
 def _configure_logs(settings: Settings) -> None:
     """Our format for every record; Prefect's handlers would print the messages of exceptions."""
     logging.getLogger().handlers.clear()
@@ -329,6 +321,5 @@ async def _until_signal(serve: Serve) -> None:
 
     in_thread = asyncio.ensure_future(asyncio.to_thread(asyncio.run, inside()))
     loop, stop = await started
-    for number in (signal.SIGTERM, signal.SIGINT):
-        main.add_signal_handler(number, loop.call_soon_threadsafe, stop.set)
-    await in_thread
+    with on_first_signal(lambda: loop.call_soon_threadsafe(stop.set)):
+        await in_thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -17,8 +16,8 @@ from click.testing import CliRunner
 from cryptography import x509
 
 from coe.cli.main import cli
-from coe.cli.up import serve
 from coe.demo.api import create_demo_app
+from coe.processes.serving import serve
 from coe.settings import Settings
 from coe.tls import client_context
 from tests.factories.api import Api
@@ -34,8 +33,7 @@ async def serving(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     """Serve as `coe up` does, in this loop."""
     made: list[uvicorn.Server] = []
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, **_: made.append(server))
-    with contextlib.suppress(SystemExit):  # it did not start, says uvicorn
-        serve(create_demo_app(settings), settings)
+    serve(create_demo_app(settings), settings)
     [server] = made
     task = asyncio.create_task(server.serve())
     try:
@@ -72,7 +70,7 @@ def old(version: ssl.TLSVersion) -> ssl.SSLContext:
 async def test_tls_with_a_certificate_that_is_replaced_without_a_restart(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coe.app.CERTIFICATE_SECONDS", 0.02)
+    monkeypatch.setattr("coe.processes.http_process.CERTIFICATE_SECONDS", 0.02)
     authority = Authority(tmp_path)
     pair = authority.issue("127.0.0.1", serial=1, name="served")
     port = free_port()
@@ -161,7 +159,7 @@ async def test_browsers_are_told_to_come_over_tls_alone(
 def test_it_does_not_start_without_saying_why(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], message: str
 ) -> None:
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: pytest.fail("it is served"))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: pytest.fail("it is served"))
     own = {"COE_DATABASE_URL": settings.database_url, "COE_DATA_DIR": str(settings.data_dir)}
     for name, value in (own | given).items():
         monkeypatch.setenv(name, value)

@@ -100,8 +100,9 @@ _COLUMNS: Final = (*UNTRUSTED_COLUMNS, func.clock_timestamp())
 class LogSealer:
     """Seals the events of one database with one key, and writes one checkpoint file.
 
-    `problem` is why the last attempt failed; None if it did not. `batch` is the most events of one
-    transaction. `lease` names the sealer; two of one name count as one.
+    `problem` is why the last attempt failed; None if it did not. `active` is whether this one has
+    the lease, and the others stand by; None before the first attempt. `batch` is the most events of
+    one transaction. `lease` names the sealer; two of one name count as one.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class LogSealer:
         lease: SealerLease | None = None,
     ) -> None:
         self.problem: str | None = None
+        self.active: bool | None = None
         self._database = database
         self._signer = signer
         self._history = SignedHistory(checkpoint_file, signer.public)
@@ -167,15 +169,19 @@ class LogSealer:
         async with self._database.session() as session:
             await session.execute(_LIMITS)
             lease = await self._lease.state(session)
-            metrics.SEALER_ACTIVE.set(lease.mine)
+            self._is_active(lease.mine and not lease.taken)
             if lease.taken:
                 return 0
             if self._settled and lease.mine and not lease.due and not await _waits(session):
                 return 0
             with self._history.locked() as free:
                 fence = await self._lease.take(session) if free else None
-                metrics.SEALER_ACTIVE.set(fence is not None)
+                self._is_active(fence is not None)
                 return 0 if fence is None else await self._turn(session, fence)
+
+    def _is_active(self, active: bool) -> None:  # noqa: FBT001  # the one fact that it is told
+        self.active = active
+        metrics.SEALER_ACTIVE.set(active)
 
     async def _turn(self, session: AsyncSession, fence: int) -> int:
         """Complete what was signed, or else seal what waits; the files and the lease are locked."""

@@ -17,6 +17,8 @@ TEAMS: Final = ("finance", "fulfilment", "sales", "warehouse")
 API_PORT: Final = 8700
 PREFECT_PORT: Final = 4200
 COMPANY_PORT: Final = 8790
+DRAIN_SECONDS: Final = 3
+"""How long the processes of a demo take for what they have begun, when it is stopped."""
 INHERITED: Final = (
     "PATH",
     "PYTHONPATH",
@@ -85,6 +87,7 @@ class Layout:
             "COE_PORT": str(self.api_port),
             "COE_PUBLIC_URL": self.url,
             "COE_LOG_ORIGIN": "acme.example/coe-demo",
+            "COE_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "COE_PREFECT_URL": self.prefect.api_url,
             "COE_PREFECT_AUTH": self.prefect_auth,
             "COE_RESOLVE": json.dumps(resolve),
@@ -123,6 +126,7 @@ class Layout:
             "COE_URL": self.url,
             "COE_DATA_DIR": str(self.worker_data(team)),
             "COE_FLOWS_DIR": str(self.content),
+            "COE_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "ACME_CRM_URL": f"{self.company_url}/crm",
             "ACME_ERP_URL": f"{self.company_url}/erp",
             "ACME_WMS_URL": f"{self.company_url}/wms",

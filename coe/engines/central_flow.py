@@ -24,7 +24,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Suspended
 
-from coe.execution.advance import Finished, LostLease, Parked, advance
+from coe.execution.advance import Finished, HandedOver, LostLease, Parked, advance
 from coe.execution.runtime import Runtime
 from coe.formats import uuids
 from coe.runs.models import RunState
@@ -67,6 +67,8 @@ async def _advance(runtime: Runtime, run_id: str) -> State[Any] | None:
     match outcome:
         case Parked():
             await _park()
+        case HandedOver():
+            raise Pause(state=await _set_state(AwaitingRetry()))
         case LostLease():
             raise Abort("another worker holds the run")
         case Finished(state=RunState.FAULTED):

@@ -56,6 +56,12 @@ class FlowExecutor:
         task.add_done_callback(lambda done: self._forget(flow_run.id, done))
         return task
 
+    async def drain(self, seconds: float) -> None:
+        """Let the flows that run end, for at most so long; then hand over those that have not."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        await self.hand_over()
+
     async def hand_over(self) -> None:
         """Stop every flow, start no more, and leave the runs to other workers."""
         self._handing_over = True

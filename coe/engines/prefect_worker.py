@@ -62,12 +62,21 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
 
     Prefect's base class keeps the connection: the pool, the channel, the heartbeats. It makes
     twelve calls for a flow run; this makes only the claim, for there is no infrastructure to submit
-    to. `limit` is how many flow runs may run at once in the executor.
+    to. `limit` is how many flow runs may run at once in the executor, and `drain_seconds` how long
+    they may run on when the worker ends.
     """
 
     type = WORKER_TYPE
 
-    def __init__(self, executor: FlowExecutor, *, pool: str, name: str, limit: int) -> None:
+    def __init__(
+        self,
+        executor: FlowExecutor,
+        *,
+        pool: str,
+        name: str,
+        limit: int,
+        drain_seconds: float,
+    ) -> None:
         super().__init__(
             work_pool_name=pool,
             name=name,
@@ -76,6 +85,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         )
         self._executor = executor
         self._max_runs = limit
+        self._drain_seconds = drain_seconds
         self._run_waits = asyncio.Event()
         self._entrypoints: dict[UUID, str] = {}
 
@@ -127,7 +137,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         return self._entrypoints[key]
 
     async def work(self, stop: asyncio.Event, connected: asyncio.Event) -> None:
-        """Take flow runs until `stop` is set, then hand them over.
+        """Take flow runs until `stop` is set, then let them end, or hand them over.
 
         `connected` is set while the work pool is known.
 
@@ -147,7 +157,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
                     await _first_of(self._run_waits, stop, patience=POLL_SECONDS)
                 for task in background:
                     task.cancel()
-            await self._executor.hand_over()
+            await self._executor.drain(self._drain_seconds)
 
     @property
     def is_synced(self) -> bool:
@@ -183,9 +193,10 @@ async def serve_pool(
     name: str,
     limit: int,
     stop: asyncio.Event,
+    drain_seconds: float = 0.0,
     connected: asyncio.Event | None = None,
 ) -> None:
-    """Work on a pool until `stop` is set, through lost connections; then hand over.
+    """Work on a pool until `stop` is set, through lost connections; then drain and hand over.
 
     One line is logged when the connection is lost, and one when it is back; `connected` is set in
     between.
@@ -193,7 +204,7 @@ async def serve_pool(
     connected = connected or asyncio.Event()
     failures = -1
     while not stop.is_set():
-        worker = CoeWorker(executor, pool=pool, name=name, limit=limit)
+        worker = CoeWorker(executor, pool=pool, name=name, limit=limit, drain_seconds=drain_seconds)
         began = time.monotonic()
         try:
             await worker.work(stop, connected)
@@ -204,7 +215,7 @@ async def serve_pool(
                 _log.warning("worker %s has no server: %s; trying again", name, _why(error))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             await _first_of(stop, patience=pause)
-    await executor.hand_over()
+    await executor.drain(drain_seconds)
 
 
 async def _first_of(*events: asyncio.Event, patience: float) -> None:

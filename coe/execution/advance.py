@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -67,7 +68,12 @@ class LostLease:
     """Another holder has the run: leave it alone."""
 
 
-Advanced = Parked | Finished | LostLease
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """This process is to end: have the run carried on by another one."""
+
+
+Advanced = Parked | Finished | LostLease | HandedOver
 
 
 async def advance(runtime: Runtime, run_id: UUID, *, run_task: TaskRunner = run_inline) -> Advanced:
@@ -77,6 +83,8 @@ async def advance(runtime: Runtime, run_id: UUID, *, run_task: TaskRunner = run_
         NotFound: There is no such central run.
         Unavailable: The database failed. The run goes on, here or elsewhere, after a pause.
     """
+    if runtime.draining:
+        return HandedOver()
     lease = await _acquire(runtime, run_id)
     if not isinstance(lease, Lease):
         return lease
@@ -174,9 +182,7 @@ class _Execution:
                 await run_turn(active, [await self._first_fact(active)])
             if active.finished is None and active.machine.event_types != frozenset():
                 await catch_up(self._platform, active.run.id)
-            self._leaves.start(
-                each for each in active.pending.values() if isinstance(each, RunLeaf)
-            )
+            self._start(each for each in active.pending.values() if isinstance(each, RunLeaf))
             return await self._turn_until_rest(active)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
@@ -214,6 +220,8 @@ class _Execution:
                 await self._turn(active, facts, arrived)
             elif active.machine.outcome is not None:
                 return await self._close(active.machine.outcome)
+            elif self._runtime.draining and not self._leaves:
+                return await self._hand_over(active)
             elif self._may_park(active) and await self._park(active):
                 return Parked(await self._next_timer(active))
             elif self._steps_due(active):
@@ -237,8 +245,19 @@ class _Execution:
     async def _turn(self, active: ActiveRun, facts: list[Fact], arrived: list[Arrived]) -> None:
         effects = await run_turn(active, facts, arrived=arrived)
         await self._leaves.stop(effects.stopped)
-        self._leaves.start(effects.leaves)
+        self._start(effects.leaves)
         self._quiet_since = self._platform.clock()
+
+    def _start(self, leaves: Iterable[RunLeaf]) -> None:
+        """Start leaves, unless this process is to end: then whoever carries on the run does."""
+        if not self._runtime.draining:
+            self._leaves.start(leaves)
+
+    async def _hand_over(self, active: ActiveRun) -> Advanced:
+        if active.projection:
+            await write_steps(active)
+        await _release(self._runtime, active.lease, at_once=True)
+        return HandedOver()
 
     def _steps_due(self, active: ActiveRun) -> bool:
         """Whether it is time to write the steps that were held back."""

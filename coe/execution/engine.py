@@ -14,7 +14,8 @@ The contract, which `tests/engines/conformance` checks for every engine:
   lease and its fence (`coe.runs.journal`) let only one of them write, so an engine needs no lock.
 * **Duties**: for a central run, call `coe.execution.advance.advance` in a worker and act on its
   result: `Parked` frees everything, `Finished` ends the engine's run, `LostLease` means that
-  another holder has the run: leave it alone. For a local run, start the team's code with the run
+  another holder has the run: leave it alone. `HandedOver` means that this process is to end: have
+  another one call `advance`. For a local run, start the team's code with the run
   id, where the team's worker runs.
 * **Errors**: `Unavailable` when the engine cannot be reached (dispatch tries again, with growing
   pauses, for ever); any other `CoeError` is logged by its code and tried again too. Messages hold

@@ -28,6 +28,8 @@ LONGEST_SLEEP: Final = 1.0
 SHORTEST_SLEEP: Final = 0.05
 TIDY_SECONDS: Final = 20.0
 SWEEP_SECONDS: Final = 60.0
+CLOSE_SECONDS: Final = 5.0
+"""How long what is claimed may take at the end: others take it up when its claim is over only."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,7 @@ class Loops:
         self._listener = Listener(platform.database)
         self._notifier = notifier_of(platform)
         self._wanted = asyncio.Event()
+        self._ending = asyncio.Event()
         self._stack = contextlib.ExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -62,7 +65,11 @@ class Loops:
         ]
 
     async def close(self) -> None:
-        """Stop; what was claimed and not finished is claimed again later."""
+        """Claim nothing more, and finish what is claimed; after a while it is left to others."""
+        self._ending.set()
+        self._wanted.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -70,18 +77,26 @@ class Loops:
         await self._listener.close()
 
     async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
                 await step()
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("the database did not answer: %s", type(error).__name__)
-                await asyncio.sleep(LONGEST_SLEEP)
+                await self._rest(LONGEST_SLEEP)
             except Exception as error:  # noqa: BLE001  # the top of a loop; the log must not hold values
                 _log.error("%s failed: %s", step.__name__, type(error).__name__)  # the same
-                await asyncio.sleep(LONGEST_SLEEP)
+                await self._rest(LONGEST_SLEEP)
+
+    async def _rest(self, seconds: float) -> bool:
+        """Wait so long, or until the end; whether it goes on."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+        return not self._ending.is_set()
 
     async def _dispatch(self) -> None:
         self._wanted.clear()
+        if self._ending.is_set():
+            return
         if await dispatch_once(self._platform, self._engine) == MAX_MESSAGES:
             return
         pause = _seconds(await next_message(self._platform))
@@ -93,27 +108,27 @@ class Loops:
         if not fired:
             waits = [await next_due(self._platform), await next_start(self._platform)]
             soonest = min((each for each in waits if each is not None), default=None)
-            await asyncio.sleep(_seconds(soonest))
+            await self._rest(_seconds(soonest))
 
     async def _remind(self) -> None:
         """Send the messages of reminders; only where the channels are known."""
         if self._platform.settings.channels_file is None:
-            await asyncio.Event().wait()
-        if not await send_reminders(self._platform, self._notifier):
-            await asyncio.sleep(LONGEST_SLEEP)
+            await self._ending.wait()
+        elif not await send_reminders(self._platform, self._notifier):
+            await self._rest(LONGEST_SLEEP)
 
     async def _reap(self) -> None:
         await reap_once(self._platform)
-        await asyncio.sleep(self._platform.settings.heartbeat_seconds / 2)
+        await self._rest(self._platform.settings.heartbeat_seconds / 2)
 
     async def _tidy(self) -> None:
-        await asyncio.sleep(TIDY_SECONDS)
-        await tidy_once(self._platform)
+        if await self._rest(TIDY_SECONDS):
+            await tidy_once(self._platform)
 
     async def _sweep(self) -> None:
-        await asyncio.sleep(SWEEP_SECONDS)
-        with contextlib.suppress(Unavailable):
-            await sweep_once(self._platform, self._engine)
+        if await self._rest(SWEEP_SECONDS):
+            with contextlib.suppress(Unavailable):
+                await sweep_once(self._platform, self._engine)
 
 
 def _seconds(due: timedelta | None) -> float:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.db.locks import Alone, is_alone
 from coe.execution.dispatch import EXPECTED_WITHIN
 from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs.models import ENDED, RunState
@@ -51,11 +52,13 @@ async def tidy_once(platform: Platform) -> int:
 
     Sending to a run does not lock it, so its end may be committed in between. A faulted run keeps
     what arrived for as long as events are kept, for somebody may retry it: but not a run that
-    another one called, nor a local one, which has no use for it.
+    another one called, nor a local one, which has no use for it. One process at a time does this.
     """
     kept_for = timedelta(days=platform.settings.event_days)
     no_retry = or_(RUNS.c.local, RUNS.c.parent_id.is_not(None), RUNS.c.ended_at < NOW - kept_for)
     async with platform.database.session() as session:
+        if not await is_alone(session, Alone.TIDY):
+            return 0
         late = await session.execute(
             delete(INBOX).where(
                 exists().where(

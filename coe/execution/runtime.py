@@ -91,6 +91,7 @@ class Runtime:
         self.journal: Final = Journal(platform.database)
         self.direct: Final = platform.database.readers(size=READERS)
         self.listener: Final = Listener(platform.database)
+        self.draining = False
         self._held: dict[UUID, HeldRun] = {}
         self._definitions: OrderedDict[UUID, Definition] = OrderedDict()
         self._stack = contextlib.ExitStack()
@@ -101,6 +102,12 @@ class Runtime:
         self._stack.enter_context(self.listener.subscribe(CHANNEL, self._on_notification))
         await self.listener.start()
         self._heartbeat = asyncio.create_task(self._beat_for_ever(), name="coe-heartbeat")
+
+    def drain(self) -> None:
+        """Take no more runs, start no more leaves, and hand over runs whose leaves have ended."""
+        self.draining = True
+        for held in self._held.values():
+            held.changed.set()
 
     async def close(self) -> None:
         """Stop; runs that are still held go on elsewhere when their leases have expired."""

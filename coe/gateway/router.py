@@ -22,6 +22,7 @@ from coe.engines.prefect_http import API_VERSION, TIMEOUT, PrefectHTTP, basic
 from coe.errors import CoeError, Forbidden, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, bearer_of
 from coe.gateway.body_redaction import redact_body
+from coe.gateway.open_sockets import GOING_AWAY, OpenSockets
 from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.json_types import NotJson, read_json
@@ -54,12 +55,21 @@ class Gateway:
             trust_env=False,
             verify=client_context(http.ca_file),
         )
+        self._sockets = OpenSockets()
 
     @classmethod
     def open(cls, platform: Platform) -> Gateway | None:
         """Open the gateway to the Prefect server of the settings; None if they name none."""
         settings = platform.settings
         return cls(platform, PrefectHTTP.open(settings)) if settings.prefect_url else None
+
+    async def drain(self) -> None:
+        """Have the workers connect to another process: close their WebSockets, and take no more."""
+        await self._sockets.drain()
+
+    async def healthy(self) -> bool:
+        """Whether the Prefect server answers."""
+        return await self._http.healthy()
 
     async def close(self) -> None:
         """Close the connections to the server."""
@@ -80,7 +90,11 @@ class Gateway:
 
     async def serve(self, websocket: WebSocket, team: str, path: str) -> None:
         """Serve one WebSocket."""
-        await serve_socket(self._authentication, websocket, team, f"/{path}")
+        if self._sockets.draining:
+            await websocket.close(GOING_AWAY)
+            return
+        async with self._sockets.opened(websocket):
+            await serve_socket(self._authentication, websocket, team, f"/{path}")
 
     async def respond(self, request: Request, team: str, path: str) -> Response:
         """Pass a call on, or refuse it."""

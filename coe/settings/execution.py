@@ -81,7 +81,8 @@ class ExecutionSettings(BaseSettings):
         default=True,
         description=(
             "Whether the process also runs the loops in the background: dispatch, timers, reaper;"
-            " in the API also the audit log's sealer and the clean-up of expired rows."
+            " in the API also the audit log's sealer and the clean-up of expired rows. Without it,"
+            " `coe loops` and `coe sealer` do that."
         ),
     )
     metrics_seconds: float = Field(

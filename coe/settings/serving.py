@@ -64,6 +64,29 @@ class ServingSettings(BaseSettings):
             " reaches it sees how the process is."
         ),
     )
+    gateway: bool = Field(
+        default=True,
+        description=(
+            "Whether the API also serves the gateway of teams' workers (`/gateway`), which `coe"
+            " gateway` serves alone."
+        ),
+    )
+    drain_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        description=(
+            "The seconds that a process which is to end has for what it has begun: requests in"
+            " flight, leaves and local runs; then it ends them."
+        ),
+    )
+    drain_delay_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description=(
+            "The seconds for which an API or a gateway that is to end still takes requests, while"
+            " `/readyz` is 503 already: as long as a load balancer takes to notice."
+        ),
+    )
     rate_limits: dict[str, str] = Field(
         default_factory=dict,
         description=(

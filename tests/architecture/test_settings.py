@@ -13,7 +13,10 @@ from coe.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `(COE_[A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-PROCESSES = {"API", "central worker", "team worker", "set-up", "commands", "all"}
+PROCESSES = {
+    *("API", "gateway", "loops", "sealer", "central worker", "team worker"),
+    *("set-up", "commands", "all"),
+}
 # Modules that read or change the environment, each with its reason.
 EXCEPTIONS = {
     "coe/cli/api_client.py": "finds the authorities that commands trust, as processes do",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import uvicorn
 from click.testing import CliRunner
@@ -18,10 +16,11 @@ def test_nobody_writes_an_address_of_their_choice_into_the_log(
 ) -> None:
     served: list[uvicorn.Config] = []
 
-    def run(app: Any, **options: Any) -> None:
-        served.append(uvicorn.Config(app, **options))
+    def run(server: uvicorn.Server) -> None:
+        server.started = True
+        served.append(server.config)
 
-    monkeypatch.setattr(uvicorn, "run", run)
+    monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setenv("COE_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("COE_DATA_DIR", str(settings.data_dir))
     done = CliRunner().invoke(cli, ["up"])

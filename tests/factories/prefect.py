@@ -145,6 +145,7 @@ class House:
             "COE_LEASE_SECONDS": "3",
             "COE_HEARTBEAT_SECONDS": "0.5",
             "COE_LINGER_SECONDS": "0.2",
+            "COE_DRAIN_SECONDS": "1",
             "COE_RESOLVE": self.resolve,
             "COE_WORKER_LIMIT": str(self.limit),
             **self.more,
@@ -176,6 +177,7 @@ class House:
             "COE_WORKER_CODE": await enrolment_code(self.platform, team),
             "COE_DATA_DIR": str(self.folder / team),
             "COE_FLOWS_DIR": str(flows),
+            "COE_DRAIN_SECONDS": "1",
             **({"COE_CA_FILE": str(self.authority.file)} if self.authority else {}),
             **more,
         }

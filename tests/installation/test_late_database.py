@@ -49,8 +49,8 @@ async def test_the_api_serves_once_its_keys_are_compared(
             raise Unavailable
         await keys.compare_keys(settings)
 
-    monkeypatch.setattr("coe.app.compare_keys", compare)
-    monkeypatch.setattr("coe.app.RESTART_SECONDS", 0.01)
+    monkeypatch.setattr("coe.processes.http_process.compare_keys", compare)
+    monkeypatch.setattr("coe.processes.http_process.RESTART_SECONDS", 0.01)
     app = create_app(platform.settings, keys_compared=False)
     services = app.state.services
     async with app.router.lifespan_context(app), probe(app) as client:
@@ -75,7 +75,7 @@ async def test_the_api_stops_when_its_keys_are_of_another_installation(
 ) -> None:
     take_mac_of_another(filled)
     raised: list[int] = []
-    monkeypatch.setattr("coe.app.signal.raise_signal", raised.append)
+    monkeypatch.setattr("coe.processes.http_process.signal.raise_signal", raised.append)
     app = create_app(filled, keys_compared=False)
     async with app.router.lifespan_context(app), probe(app) as client:
         await until(lambda: bool(raised))

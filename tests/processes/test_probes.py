@@ -19,7 +19,6 @@ from starlette.responses import PlainTextResponse
 from coe.db import Database
 from coe.demo.api import create_demo_app
 from coe.installation.status import Check, Health
-from coe.migrations.run import revisions
 from coe.processes import pulse
 from coe.processes.probes import ProbePortRefused, Probes
 from coe.settings import Settings
@@ -45,19 +44,7 @@ async def ask(settings: Settings, path: str) -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
-async def migrated(settings: Settings) -> None:
-    """Give the database of a test the revision that its tables are of."""
-    database = Database(settings.database_url)
-    async with database.session() as session:
-        await session.execute(text("CREATE TABLE alembic_version (version_num varchar(32))"))
-        newest = {"newest": revisions()[-1]}
-        await session.execute(text("INSERT INTO alembic_version VALUES (:newest)"), newest)
-        await session.commit()
-    await database.close()
-
-
 async def test_a_kubelet_is_answered_on_the_port_of_the_probes_alone(probed: Settings) -> None:
-    await migrated(probed)
     app = create_demo_app(probed)
     async with app.router.lifespan_context(app):
         assert await ask(probed, "/startupz") == (200, {"status": "started", "role": "api"})
@@ -68,7 +55,7 @@ async def test_a_kubelet_is_answered_on_the_port_of_the_probes_alone(probed: Set
         async with Api(app).client() as client:
             foreign = await client.post("/graphql", json={}, headers=KUBELET)
         assert foreign.status_code == 421
-        app.state.services.probes.draining = True
+        app.state.process.probes.draining = True
         status, ready = await ask(probed, "/readyz")
         assert (status, [each["part"] for each in ready["problems"]]) == (503, ["process"])
         assert (await ask(probed, "/livez"))[0] == 200, "an ending process is not killed for it"
@@ -88,7 +75,6 @@ async def test_a_kubelet_is_answered_on_the_port_of_the_probes_alone(probed: Set
 async def test_a_process_that_cannot_work_is_not_ready_and_says_what_mends_it(
     probed: Settings, wrong: str, part: str, help: str
 ) -> None:
-    await migrated(probed)
     database = Database(probed.database_url)
     async with database.session() as session:
         await session.execute(text(wrong))

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from coe.app import create_app
 from coe.settings import Settings
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
+from coe.web.measuring import MeasuredRequests
 
 PROXIES = [ipaddress.ip_network(each) for each in ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8")]
 
@@ -77,6 +78,7 @@ def test_the_setting_has_networks() -> None:
 
 async def test_the_application_has_it_around_every_door(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)}))
-    assert [each.cls for each in app.user_middleware[:2]] == [OnlyByProxy, ForwardedAddress]
-    for each in app.user_middleware[:2]:
+    around = [each.cls for each in app.user_middleware[:3]]
+    assert around == [MeasuredRequests, OnlyByProxy, ForwardedAddress]
+    for each in app.user_middleware[1:3]:
         assert list(each.kwargs["trusted"]) == PROXIES[:1]

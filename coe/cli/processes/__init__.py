@@ -1,0 +1,1 @@
+"""The commands that are a process of an installation."""
