@@ -31,6 +31,7 @@ TOP_LEVEL = {
     "benchmarks",
     "catalog",
     "coe",
+    "compose.yaml",
     "docs",
     "flows",
     "helm",

@@ -60,6 +60,7 @@ ALLOWED = {
     ("coe/leaves/notify.py", "orjson.loads"): TOOL,
     ("coe/leaves/notify_process.py", "json.loads"): "what its parent wrote",
     ("coe/leaves/openapi_fetch.py", "orjson.loads"): "a document of others, read for its addresses",
+    ("coe/installation/sbom.py", "json.loads"): "the lock file of npm, which is shipped",
     ("coe/paging.py", "orjson.loads"): OURS,
     ("coe/identity/signin/pending.py", "orjson.loads"): "what it wrote itself, with a code",
     ("coe/review/suite_process.py", "json.loads"): "what its parent wrote",

@@ -1,0 +1,1 @@
+"""The chart and the image: what is rendered, and what runs of it."""
