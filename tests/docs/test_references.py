@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from coe.settings.sources import SECRETS
+from tests.docs import chart
 from tests.docs.references import FOLDER, PAGES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -16,6 +18,18 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def test_a_reference_is_that_of_the_code(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
     assert written == PAGES[name](), "run `make references`"
+
+
+@pytest.mark.parametrize("file", chart.FILES, ids=lambda file: file.name)
+def test_a_file_of_the_chart_is_that_of_the_code(file: Path) -> None:
+    assert file.read_text(encoding="utf-8") == chart.FILES[file](), "run `make references`"
+
+
+def test_a_secret_has_its_place_in_the_chart_and_not_in_config() -> None:
+    secrets = {f"COE_{name.upper()}" for name in SECRETS}
+    given = chart.secret_variables()
+    assert secrets - given <= set(chart.OF_THE_CHART), "name it in secretTable and values.yaml"
+    assert not (secrets | given) & set(chart.config_schema()["properties"])
 
 
 def test_every_decision_is_listed_with_its_title_and_status() -> None:
