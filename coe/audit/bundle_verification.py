@@ -22,7 +22,7 @@ from coe.audit.bundle_format import (
     parse_sealed,
 )
 from coe.audit.canonical import canonical_json, digest_of
-from coe.audit.checkpoint import Checkpoint
+from coe.audit.checkpoint import AcceptedLoss, Checkpoint, kept_roots
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import (
     FindingCode,
@@ -30,6 +30,8 @@ from coe.audit.findings import (
     Verification,
     checkpoint_finding,
     later_checkpoint,
+    loss_accepted,
+    loss_changed,
     row_changed,
     rows_missing,
     tree_changed,
@@ -102,6 +104,7 @@ class _BundleVerifier:
         self._complete = header.get("filter") is None
         self._digest = hashlib.sha256(canonical_json(header) + b"\n")
         self._checkpoint: Checkpoint | None = None
+        self._kept: dict[int, AcceptedLoss] = {}
         self._frontier: Frontier | None = Frontier()
         self._size = 0
         self._leaves: list[bytes | None] | None = []
@@ -109,7 +112,7 @@ class _BundleVerifier:
         self._next = 0
         self._ended = False
         self._checkpoints = self._file_checkpoints(checkpoint_file) if checkpoint_file else iter(())
-        self._expected = next(self._checkpoints, None)
+        self._expected: Checkpoint | None = None
         if header.get("vkey") != key.text:
             self._add(1, "the bundle names another key than the given one")
         if set(header) != {"filter", "format", "type", "vkey"} or header["type"] != "header":
@@ -151,6 +154,7 @@ class _BundleVerifier:
             self._findings.add(tree_changed(0, size - 1, how))
         if not self._ended:
             self._add(None, "the bundle has no end: it was cut off")
+        self._findings.add(*map(loss_accepted, checkpoint.losses if checkpoint else ()))
         self._compare_later(checkpoint)
         return Verification(
             checked_events=self._events,
@@ -163,6 +167,8 @@ class _BundleVerifier:
     def _check_checkpoint(self, number: int, content: dict[str, JSON]) -> None:
         try:
             self._checkpoint = Checkpoint.open(str(content.get("note")), self._key)
+            self._kept = kept_roots(self._checkpoint.losses)
+            self._expected = next(self._checkpoints, None)
         except NoteRefused as refused:
             self._add(number, f"the checkpoint: {refused.message}", FindingCode.CHECKPOINT_CHANGED)
 
@@ -178,6 +184,7 @@ class _BundleVerifier:
         if self._frontier is not None:
             for leaf in self._leaves:
                 self._frontier.append(leaf or bytes(HASH_BYTES))
+                self._compare_with_loss(self._frontier)
                 self._compare_with_file(self._frontier)
 
     def _lose_leaves(self, number: int) -> None:
@@ -282,9 +289,16 @@ class _BundleVerifier:
     ) -> None:
         self._findings.add(Problem(fault, how, line=number))
 
+    def _compare_with_loss(self, frontier: Frontier) -> None:
+        """Check that the log went on, after a loss, from the events that it had kept."""
+        loss = self._kept.get(frontier.size)
+        if loss is not None and loss.kept_root != frontier.root():
+            how = "the events before it are not those that the log had kept"
+            self._findings.add(loss_changed(loss, how))
+
     def _compare_with_file(self, frontier: Frontier) -> None:
         size = frontier.size
-        while self._expected and self._expected.tree_size <= size:
+        while self._expected and self._expected.place <= (self._epoch, size):
             forked = self._expected.root_hash != frontier.root()
             if self._expected.tree_size == size and forked:
                 how = "the checkpoint file has another root for this size"
@@ -292,24 +306,39 @@ class _BundleVerifier:
             self._expected = next(self._checkpoints, None)
 
     def _compare_later(self, checkpoint: Checkpoint | None) -> None:
-        """Check that every larger checkpoint of the file was signed after the bundle's."""
+        """Check that every later checkpoint of the file was signed after the bundle's.
+
+        Losses that were accepted since are shown: what the bundle has beyond them is not in the log
+        any more.
+        """
         newest = None
         while self._expected and checkpoint:
             later = self._expected
-            if later.tree_size > checkpoint.tree_size:
+            if later.place > checkpoint.place:
                 newest = later
                 if later.at <= checkpoint.at:
                     how = "the checkpoint file has it, signed before the smaller one of the bundle"
                     fault = FindingCode.CHECKPOINT_MISSING
                     self._findings.add(checkpoint_finding(fault, later.tree_size, how))
             self._expected = next(self._checkpoints, None)
-        if newest:
+        if newest and checkpoint:
+            since = newest.losses[len(checkpoint.losses) :]
+            where = " since, by the checkpoint file"
+            self._findings.add(*(loss_accepted(each, where=where) for each in since))
             self._findings.add(later_checkpoint(newest.tree_size))
+
+    @property
+    def _epoch(self) -> int:
+        return self._checkpoint.epoch if self._checkpoint else 1
 
     def _file_checkpoints(self, path: Path) -> Iterator[Checkpoint]:
         for number, note in enumerate(CheckpointFile(path).notes(), start=1):
             try:
-                yield Checkpoint.open(note or "", self._key)
+                checkpoint = Checkpoint.open(note or "", self._key)
             except NoteRefused as refused:
                 how = f"line {number} of the checkpoint file: {refused.message}"
                 self._add(None, how, FindingCode.CHECKPOINT_CHANGED)
+                continue
+            losses = self._checkpoint.losses if self._checkpoint else ()
+            if checkpoint.lost_by(losses) is None:
+                yield checkpoint

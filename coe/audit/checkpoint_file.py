@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 import orjson
 
+from coe.audit.checkpoint import place_of
 from coe.secret_files import sync_folder
 
 _TAIL: Final = 1 << 16
@@ -35,19 +36,19 @@ class CheckpointFile:
         except FileNotFoundError:
             return None
 
-    def append(self, notes: Sequence[tuple[int, str]]) -> None:
-        """Append the notes, each with its tree size, in order; return when they are on disk.
+    def append(self, notes: Sequence[str]) -> None:
+        """Append the notes in order; return when they are on disk.
 
-        Notes up to the last size in the file are skipped: another process has appended them.
+        Notes up to the last one in the file are skipped: another process has appended them.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b") as file:  # noqa: PTH123  # the descriptor made with its mode
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             file.truncate(_whole_lines(file))
-            last = size_of(_last_line(file))
+            last = place_of(note_of(_last_line(file) or b"") or "")
             file.seek(0, os.SEEK_END)
-            file.writelines(orjson.dumps(note) + b"\n" for size, note in notes if size > last)
+            file.writelines(orjson.dumps(note) + b"\n" for note in notes if place_of(note) > last)
             file.flush()
             os.fsync(descriptor)
         sync_folder(self.path.parent)
@@ -79,12 +80,6 @@ def note_of(line: bytes) -> str | None:
         return None
     whole = isinstance(note, str) and orjson.dumps(note) == line.removesuffix(b"\n")
     return note if whole else None
-
-
-def size_of(line: bytes | None) -> int:
-    """The tree size in the note of a line, without verification; 0 if there is none."""
-    fields = (note_of(line or b"") or "").split("\n")
-    return int(fields[1]) if len(fields) > 1 and fields[1].isdecimal() else 0
 
 
 def _whole_lines(file: BinaryIO) -> int:

@@ -105,6 +105,8 @@ class Tag(StrEnum):
     """A worker of a team put a new key in the place of its own, which is worth nothing any more."""
     ACCESS_WORKER_REVOKE = "access:worker:revoke"
     """The key of a team's worker was revoked; it is worth nothing from now on."""
+    AUDIT_LOG_ACCEPT_LOSS = "audit:log:accept_loss"
+    """Someone proposed that this log goes on without lost events, or approved that."""
     AUDIT_LOG_EXPORT = "audit:log:export"
     """Events were exported as a bundle that can be verified offline."""
     AUDIT_LOG_READ = "audit:log:read"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from coe.audit.canonical import format_instant
+from coe.audit.checkpoint import AcceptedLoss
 from coe.audit.watch import SealingState
 from coe.errors import Problem, Severity, errors_in
 
@@ -28,6 +30,8 @@ class FindingCode(StrEnum):
     BUNDLE_CHANGED = "AUDIT_BUNDLE_CHANGED"
     ROW_REFUSED = "AUDIT_ROW_REFUSED"
     SEALING_LATE = "AUDIT_SEALING_LATE"
+    LOSS_ACCEPTED = "AUDIT_LOSS_ACCEPTED"
+    LOSS_CHANGED = "AUDIT_LOSS_CHANGED"
 
 
 class Findings:
@@ -128,6 +132,23 @@ def checkpoint_finding(
     return Problem(
         fault, f"checkpoint of {size} events: {how}", path=f"/checkpoints/{size}", line=line
     )
+
+
+def loss_accepted(loss: AcceptedLoss, *, where: str = "") -> Problem:
+    """Sealed events are gone for good, and two people have accepted that: shown, and no error."""
+    message = (
+        f"{loss.positions} of an earlier epoch are lost{where}: accepted on "
+        f"{format_instant(loss.at)}, proposed by {loss.proposed_by} and approved by "
+        f"{loss.approved_by}; the log goes on from {loss.kept_size} events"
+    )
+    path = f"/losses/{loss.kept_size}"
+    return Problem(FindingCode.LOSS_ACCEPTED, message, Severity.WARNING, path)
+
+
+def loss_changed(loss: AcceptedLoss, how: str) -> Problem:
+    """An accepted loss is not what the log shows."""
+    path = f"/losses/{loss.kept_size}"
+    return Problem(FindingCode.LOSS_CHANGED, f"the loss of {loss.positions}: {how}", path=path)
 
 
 def later_checkpoint(size: int) -> Problem:

@@ -16,12 +16,14 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
     Index,
     LargeBinary,
     SmallInteger,
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field, SQLModel
@@ -146,6 +148,50 @@ class AuditSealer(SQLModel, table=True):
     holder: str = Field(sa_column=Column(Text, nullable=False))
     fence: int = Field(sa_column=Column(BigInteger, nullable=False))
     until: datetime
+
+
+class AuditLoss(SQLModel, table=True):
+    """A loss of sealed events that the sealer has found, and who accepted it (`coe.audit.losses`).
+
+    `lost_note` is the newest signed note that the log does not continue: it stays as evidence.
+    """
+
+    __tablename__ = "audit_losses"
+
+    id: UUID = Field(primary_key=True)
+    found_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    kept_size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    kept_root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    lost_size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    lost_note: str = Field(sa_column=Column(Text, nullable=False))
+    proposed_by: str | None = Field(default=None, sa_column=Column(Text))
+    proposer_persons: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    proposed_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    approved_by: str | None = Field(default=None, sa_column=Column(Text))
+    approver_persons: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    approved_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    code: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
+class AuditSink(SQLModel, table=True):
+    """A place outside the database that keeps checkpoints, and what was last kept there.
+
+    `note` is the newest checkpoint that it has acknowledged: one that is older there now, or gone,
+    is refused. `error` is why the last attempt failed, since `failing_since`.
+    """
+
+    __tablename__ = "audit_sinks"
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    added_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    epoch: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    tree_size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    note: str | None = Field(default=None, sa_column=Column(Text))
+    kept_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    failing_since: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    code: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
 
 
 CONTENT_COLUMNS: Final = tuple(

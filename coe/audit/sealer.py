@@ -13,7 +13,8 @@ point, and no two checkpoints of one size are ever signed (`coe.audit.history`).
 Before it extends the tree, the sealer checks that the stored nodes have the root of the newest
 checkpoint, and that the database continues what was signed. If not (a row of the tree was changed,
 or the database was restored from an older backup), it signs nothing more until somebody has run
-`coe audit verify`.
+`coe audit verify`. Where sealed events are lost, it goes on once two people have accepted that
+(`coe.audit.losses`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +32,11 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.admission import Admission, Waiting
-from coe.audit.checkpoint import Checkpoint
-from coe.audit.history import LogBroken, SignedHistory
+from coe.audit.checkpoint import AcceptedLoss, Checkpoint
+from coe.audit.history import LogBroken, LossFound, SignedHistory
 from coe.audit.horizon import horizon
 from coe.audit.lease import SealerLease
+from coe.audit.losses import accepted_losses, note_loss
 from coe.audit.merkle import Frontier, NodeId
 from coe.audit.records import (
     AUDIT_CHECKPOINTS,
@@ -95,6 +98,15 @@ _ADD_NODES: Final = text("""
       CAST(:levels AS smallint[]), CAST(:offsets AS bigint[]), CAST(:hashes AS bytea[]))
 """)
 _COLUMNS: Final = (*UNTRUSTED_COLUMNS, func.clock_timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class _Continued:
+    """What the next checkpoint continues: the newest one, the losses, and what was signed only."""
+
+    newest: Checkpoint | None
+    losses: tuple[AcceptedLoss, ...]
+    unfinished: Signed | None = None
 
 
 class LogSealer:
@@ -186,16 +198,17 @@ class LogSealer:
     async def _turn(self, session: AsyncSession, fence: int) -> int:
         """Complete what was signed, or else seal what waits; the files and the lease are locked."""
         newest = await self._newest(session)
-        unfinished = await self._history.check(session, newest)
+        log = await self._continued(session, newest)
+        unfinished = log.unfinished
         if unfinished is not None:
-            rows = await self._of(session, unfinished)
+            rows = await self._of(session, unfinished, newest)
             handled, found = len(rows), [row.event for row in rows]
         else:
             waiting, now = await self._waiting(session)
             handled = len(waiting)
             found = await self._admitted(session, waiting, now)
         if found:
-            newest = await self._seal(session, newest, found, fence, unfinished)
+            newest = await self._seal(session, log, found, fence)
         await session.commit()
         metrics.SEALED.inc(len(found))
         if newest is not None:
@@ -203,6 +216,26 @@ class LogSealer:
                 await self._history.publish(newest)
         self._settled = True
         return handled
+
+    async def _continued(self, session: AsyncSession, newest: Checkpoint | None) -> _Continued:
+        """What the next checkpoint continues.
+
+        A loss that nobody has accepted yet is written down for those who may.
+        """
+        try:
+            unfinished = await self._history.check(session, newest)
+        except LossFound as found:
+            macs, loss = self._admission.keys, found.loss
+            losses = await accepted_losses(session, macs, loss)
+            if not losses:
+                await note_loss(session, macs, loss)
+                await session.commit()
+                raise
+            await self._history.check(session, newest, losses)
+            _LOG.warning("the log goes on after an accepted loss: %s are lost", loss.positions)
+            return _Continued(newest, losses)
+        losses = self._history.opened(newest.note).losses if newest else ()
+        return _Continued(newest, losses, unfinished)
 
     async def _newest(self, session: AsyncSession) -> Checkpoint | None:
         statement = (
@@ -220,7 +253,9 @@ class LogSealer:
         rows = (await session.execute(statement.limit(self._batch), below)).all()
         return [_row(row) for row in rows], _time(rows[0]) if rows else self._clock()
 
-    async def _of(self, session: AsyncSession, unfinished: Signed) -> list[Waiting]:
+    async def _of(
+        self, session: AsyncSession, unfinished: Signed, newest: Checkpoint | None
+    ) -> list[Waiting]:
         """The events that a signed checkpoint adds, in its order."""
         statement = select(*_COLUMNS).where(
             AUDIT_EVENTS.c.id.in_(unfinished.events), AUDIT_EVENTS.c.position.is_(None)
@@ -228,12 +263,7 @@ class LogSealer:
         rows = [_row(row) for row in await session.execute(statement)]
         found = {row.event.id: row for row in rows}
         if set(found) != set(unfinished.events):
-            size = self._history.opened(unfinished.note).tree_size
-            message = (
-                f"a checkpoint of {size} events was signed, and the database lacks some of them: "
-                "it was restored from an older backup, or events were removed"
-            )
-            raise LogBroken(message)
+            raise self._history.lost(newest, unfinished)
         return [found[event_id] for event_id in unfinished.events]
 
     async def _admitted(
@@ -255,21 +285,17 @@ class LogSealer:
         return [row.event for row, why in zip(rows, refusals, strict=True) if why is None]
 
     async def _seal(
-        self,
-        session: AsyncSession,
-        newest: Checkpoint | None,
-        rows: list[AuditEventRecord],
-        fence: int,
-        unfinished: Signed | None,
+        self, session: AsyncSession, log: _Continued, rows: list[AuditEventRecord], fence: int
     ) -> Checkpoint:
-        frontier = await self._continue(session, newest)
+        unfinished = log.unfinished
+        frontier = await self._continue(session, log.newest)
         first = frontier.size
         leaves = await in_thread(_leaves, rows, first)
         nodes = [node for leaf in leaves for node in frontier.append(leaf)]
         await self._store(session, first, rows, leaves, nodes)
         if unfinished is None:
             checkpoint = Checkpoint.sign(
-                self._signer, frontier.size, frontier.root(), self._clock()
+                self._signer, frontier.size, frontier.root(), self._clock(), log.losses
             )
         else:
             checkpoint = self._history.opened(unfinished.note)

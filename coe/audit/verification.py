@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +19,15 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.admission import Admission
-from coe.audit.checkpoint import Checkpoint
-from coe.audit.checkpoint_file import CheckpointFile
+from coe.audit.checkpoint import AcceptedLoss, Checkpoint, kept_roots
+from coe.audit.file_checkpoints import FileCheckpoints
 from coe.audit.findings import (
     MAX_KEPT_FINDINGS,
     FindingCode,
     Findings,
     Verification,
     checkpoint_finding,
+    loss_accepted,
     node_finding,
     row_changed,
     row_inserted,
@@ -90,7 +91,8 @@ async def verify(
     how long an event may wait for its seal.
     """
     size, end, events = (await session.execute(_BOUNDS)).one()
-    verifier = _Verifier(key, checkpoint_file)
+    losses = await _losses(session, key)
+    verifier = _Verifier(key, checkpoint_file, losses)
     await _look_outside(session, verifier.findings)
     await _look_at_refused(session, verifier.findings, admission)
     if size - events <= _MAX_MISSING:
@@ -145,6 +147,15 @@ async def _look_at_refused(
         findings.add(row_refused(str(key), "it is sealed, and marked as refused since"))
 
 
+async def _losses(session: AsyncSession, key: VerifyKey) -> tuple[AcceptedLoss, ...]:
+    """The losses that the newest checkpoint names."""
+    newest = select(AUDIT_CHECKPOINTS.c.note).order_by(AUDIT_CHECKPOINTS.c.tree_size.desc())
+    try:
+        return Checkpoint.open(await session.scalar(newest.limit(1)) or "", key).losses
+    except NoteRefused:
+        return ()
+
+
 async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:
     position = AUDIT_EVENTS.c.position
     statement = select(*READABLE_COLUMNS).where(position >= start, position < stop)
@@ -161,11 +172,16 @@ async def _signed(session: AsyncSession, start: int, stop: int) -> Sequence[Row[
 class _Verifier:
     """The state of the verification after the chunks so far. Its methods block."""
 
-    def __init__(self, key: VerifyKey, checkpoint_file: Path | None) -> None:
+    def __init__(
+        self, key: VerifyKey, checkpoint_file: Path | None, losses: tuple[AcceptedLoss, ...]
+    ) -> None:
         self.findings = Findings()
+        self.findings.add(*map(loss_accepted, losses))
         self._key = key
+        self._named: tuple[AcceptedLoss, ...] = ()
+        self._kept = kept_roots(losses)
         self._tree = CandidateTree(self.findings)
-        self._file = _FileCheckpoints(checkpoint_file, key, self.findings)
+        self._file = FileCheckpoints(checkpoint_file, key, self.findings, losses)
         self._newest: Checkpoint | None = None
         self._fits = True
         self._sound = 0
@@ -190,7 +206,9 @@ class _Verifier:
             checkpoint = self.check_note(row) if row else None
             if checkpoint and checkpoint.tree_size == size:
                 self._newest = checkpoint
-                self._settle(checkpoint)
+                self._settle(size, checkpoint.root_hash)
+            if size in self._kept:
+                self._settle(size, self._kept[size].kept_root)
             in_file = list(self._file.of(size))
             if row is not None and not in_file:
                 self._file.lack(size)
@@ -198,7 +216,7 @@ class _Verifier:
                 if row is None:
                     how = "the file has it, and the database does not"
                     self.findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
-                self._settle(checkpoint_in_file)
+                self._settle(size, checkpoint_in_file.root_hash)
 
     def check_note(self, row: Row[Any]) -> Checkpoint | None:
         """The checkpoint that the note of a row proves; None if it proves none."""
@@ -214,6 +232,12 @@ class _Verifier:
             self.findings.add(
                 checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, how)
             )
+        if checkpoint.losses[: len(self._named)] != self._named:
+            how = "it does not name the accepted losses before it"
+            self.findings.add(
+                checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, how)
+            )
+        self._named = checkpoint.losses
         return checkpoint
 
     def finish(self, size: int, events: int, newest: int) -> Verification:
@@ -268,78 +292,14 @@ class _Verifier:
                 self.findings.add(row_inserted(position, str(row.id), how))
         self._tree.append(list(leaves), nodes, damaged=damaged)
 
-    def _settle(self, checkpoint: Checkpoint) -> None:
+    def _settle(self, size: int, root: bytes) -> None:
         """Compare the tree with a signed root; after one that differs, all later ones would."""
         if not self._fits:
             return
-        fits = self._tree.settle(checkpoint.root_hash)
+        fits = self._tree.settle(root)
         if fits:
-            self._sound = checkpoint.tree_size
+            self._sound = size
         elif fits is False:
             self._fits = False
-            how = f"they do not lead to the root that was signed for {checkpoint.tree_size} events"
-            self.findings.add(tree_changed(self._sound, checkpoint.tree_size - 1, how))
-
-
-class _FileCheckpoints:
-    """The checkpoints of the file, read in step with the tree.
-
-    The file is read after the bounds of the log: it may have newer checkpoints than the rows read,
-    and lacks at most the newest of theirs, if the sealer has not appended it yet.
-    """
-
-    def __init__(self, path: Path | None, key: VerifyKey, findings: Findings) -> None:
-        self._findings = findings
-        self._key = key
-        until = CheckpointFile(path).size() if path else 0
-        self._given = path is not None
-        self._absent = path is not None and not path.exists()
-        self._rest = self._open(path, until) if path and not self._absent else iter(())
-        self._next = next(self._rest, None)
-        self._lacking: list[int] = []
-
-    def of(self, size: int) -> Iterator[Checkpoint]:
-        """The checkpoints of this tree size."""
-        while self._next and self._next.tree_size <= size:
-            if self._next.tree_size == size:
-                yield self._next
-            self._next = next(self._rest, None)
-
-    def lack(self, size: int) -> None:
-        """Note that the file does not have a checkpoint that the database has."""
-        if len(self._lacking) <= MAX_KEPT_FINDINGS:
-            self._lacking.append(size)
-
-    def finish(self, size: int, newest: int) -> None:
-        """Report what the file lacks, and what only the file has; `newest` is that of the log."""
-        if self._absent and size:
-            self._missing(size, "the checkpoint file is missing")
-        elif self._given:
-            for lacking in self._lacking:
-                if lacking != size:
-                    self._missing(lacking, "the database has it, and the file does not")
-        while self._next:
-            if self._next.tree_size > newest:
-                how = f"the file has it, and the log has {newest} events: events were removed"
-                self._missing(self._next.tree_size, how)
-            self._next = next(self._rest, None)
-
-    def _missing(self, size: int, how: str) -> None:
-        self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
-
-    def _open(self, path: Path, until: int) -> Iterator[Checkpoint]:
-        last = 0
-        for line, note in enumerate(CheckpointFile(path).notes(until), start=1):
-            try:
-                checkpoint = Checkpoint.open(note or "", self._key)
-            except NoteRefused as refused:
-                self._add(last, f"line {line} of the file: {refused.message}", line)
-                continue
-            if checkpoint.tree_size <= last:
-                self._add(checkpoint.tree_size, f"line {line} of the file is out of order", line)
-                continue
-            last = checkpoint.tree_size
-            yield checkpoint
-
-    def _add(self, size: int, how: str, line: int) -> None:
-        self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, size, how, line=line))
+            how = f"they do not lead to the root that was signed for {size} events"
+            self.findings.add(tree_changed(self._sound, size - 1, how))

@@ -44,6 +44,7 @@ class MacPurpose(StrEnum):
 
     ACCESS_TOKEN = "access token"  # noqa: S105  # the name of a purpose
     AUDIT_EVENT = "audit event"
+    AUDIT_LOSS = "audit loss"
     CLIENT_SECRET = "client secret"  # noqa: S105  # the name of a purpose
     CSRF = "csrf token"
     ENROLMENT_CODE = "enrolment code"

@@ -1,4 +1,7 @@
-"""The tables of data keys: one team's key for one purpose, wrapped; and how often they changed."""
+"""The tables of data keys, of how often they changed, and of the backups that need their keys.
+
+A data key is one team's key for one purpose, wrapped.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, DateTime, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -31,6 +35,20 @@ class DataKey(SQLModel, table=True):
     kek_id: str = Field(sa_column=Column(Text, nullable=False, index=True))
     reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = Field(default_factory=utcnow)
+
+
+class Backup(SQLModel, table=True):
+    """A backup of the database, by its label: until `kept_until` it may be restored.
+
+    `kek_ids` are the key-encryption keys that its data keys need: none of them is retired before.
+    """
+
+    __tablename__ = "backups"
+
+    label: str = Field(sa_column=Column(Text, primary_key=True))
+    taken_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    kept_until: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    kek_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
 
 
 class DataKeyChange(SQLModel, table=True):

@@ -176,6 +176,10 @@ class SigningKey:
             raise SecretFileRefused(message)
         return key
 
+    def renamed(self, name: str) -> SigningKey:
+        """The same private key under another name, for an epoch of the log."""
+        return self if name == self.name else SigningKey(name, self._private)
+
     @property
     def vkey(self) -> str:
         """The verification key, for those who verify."""

@@ -17,11 +17,20 @@ from sqlalchemy import Connection, make_url, text
 from coe.errors import CoeError
 from coe.settings import Settings
 
-_LOG: Final = ("audit_events", "audit_nodes", "audit_checkpoints", "audit_sealer")
+_LOG: Final = (
+    "audit_events",
+    "audit_nodes",
+    "audit_checkpoints",
+    "audit_sealer",
+    "audit_losses",
+    "audit_sinks",
+)
 _READ_ONLY: Final = ("alembic_version",)
 _SERVING: Final = (
     "GRANT SELECT, INSERT ON audit_events TO {role}",
     "GRANT SELECT ON audit_nodes, audit_checkpoints, audit_sealer, alembic_version TO {role}",
+    "GRANT SELECT ON audit_losses, audit_sinks TO {role}",
+    "GRANT UPDATE ON audit_losses TO {role}",
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
 )
 _SEALING: Final = (
@@ -29,6 +38,8 @@ _SEALING: Final = (
     "GRANT UPDATE (position, leaf_hash, refused) ON audit_events TO {role}",
     "GRANT INSERT ON audit_nodes, audit_checkpoints TO {role}",
     "GRANT INSERT, UPDATE ON audit_sealer TO {role}",
+    "GRANT SELECT, INSERT ON audit_losses TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON audit_sinks TO {role}",
 )
 _POWERS: Final = text("""
     SELECT CASE

@@ -147,7 +147,7 @@ async def test_the_checkpoint_file_shows_that_the_log_only_grew(log: Log, path: 
     whole = log.file.read_bytes()
     log.file.unlink()
     other = Checkpoint.sign(log.signer, 3, bytes(32), utcnow())
-    CheckpointFile(log.file).append([(3, other.note)])
+    CheckpointFile(log.file).append([other.note])
     found = verify_bundle(path, checkpoint_file=log.file)
     assert [problem.path for problem in found.problems] == ["/checkpoints/3"]
 
@@ -161,7 +161,7 @@ async def test_the_checkpoint_file_shows_that_the_log_only_grew(log: Log, path: 
     ]
     log.file.unlink()
     before = Checkpoint.sign(log.signer, SIZE + 2, bytes(32), utcnow() - timedelta(days=1))
-    CheckpointFile(log.file).append([(SIZE + 2, before.note)])
+    CheckpointFile(log.file).append([before.note])
     found = verify_bundle(path, checkpoint_file=log.file)
     assert not found.ok
     assert found.problems[0].path == f"/checkpoints/{SIZE + 2}"

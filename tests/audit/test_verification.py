@@ -366,7 +366,7 @@ async def test_a_file_of_another_history_does_not_fit(log: Log) -> None:
     await log.fill(3, SIZE)
     log.file.unlink()
     forged = Checkpoint.sign(log.signer, 5, bytes(32), utcnow())
-    CheckpointFile(log.file).append([(5, forged.note)])
+    CheckpointFile(log.file).append([forged.note])
     async with log.database.session() as session:
         found = await verified(log, session)
     assert "AUDIT_TREE_CHANGED" in {problem.code for problem in found.problems}
