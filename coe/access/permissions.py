@@ -12,6 +12,7 @@ class Permission(StrEnum):
 
     ACCESS_EXPLAIN = "access:explain"
     ACCESS_REVIEW = "access:review"
+    AUDIT_ACCEPT_LOSS = "audit:accept_loss"
     AUDIT_READ = "audit:read"
     AUDIT_READ_DETAIL = "audit:read_detail"
     AUDIT_SETTLE = "audit:settle"

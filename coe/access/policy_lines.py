@@ -45,7 +45,7 @@ class Relation(StrEnum):
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
     PROPOSER = "proposer"
-    """Proposed this change of a team's members."""
+    """Proposed this change of a team's members, or to accept this loss of the audit log."""
     PROXY = "proxy"
     """Would act as another person, or as a service of the platform."""
     PUBLISHER = "publisher"

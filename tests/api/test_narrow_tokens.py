@@ -192,6 +192,7 @@ DONE_ARGUMENTS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     ),
 }
 BY_ID = {
+    "acceptAuditLoss": "audit:verify",
     "approveMembershipChange": "team:approve",
     "claimRun": "run:report",
     "declineAccess": "team:members",

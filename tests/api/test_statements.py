@@ -37,7 +37,7 @@ ARGUMENTS = {
     "Query.teamEnding": '(team: "sales")',
 }
 """For lists that need arguments."""
-OF_AUDITORS = {"auditLog", "refusedRows"}
+OF_AUDITORS = {"auditLog", "auditLosses", "refusedRows"}
 ONE_BY_ONE = {
     "FlowVersion.diagram": "drawn from one definition; its weight says so",
     "FlowVersion.diagramSvg": "the same",

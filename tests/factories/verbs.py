@@ -21,6 +21,7 @@ from coe.catalog.decision_tables.actions import check_decision, register_decisio
 from coe.catalog.queries import find_version
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, StepUpRequired
 from coe.governance import access, audit_log, tokens
+from coe.governance.losses import accept_loss
 from coe.governance.refused_rows import settle_refused
 from coe.governance.tokens import TokenRequest
 from coe.human_tasks import actions as human_tasks
@@ -148,6 +149,10 @@ CASES: dict[Permission, tuple[str, Verb]] = {
         ),
     ),
     Permission.ACCESS_REVIEW: ("team:sales", lambda work, _: access.review_access(work, "sales")),
+    Permission.AUDIT_ACCEPT_LOSS: (
+        "audit:log",
+        lambda work, _: accept_loss(work, 0, confirmation="", reason=""),
+    ),
     Permission.AUDIT_READ: ("audit:log", lambda work, _: audit_log.read_log(work)),
     Permission.AUDIT_READ_DETAIL: ("audit:log", _detail),
     Permission.AUDIT_SETTLE: (

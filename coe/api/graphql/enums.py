@@ -14,6 +14,7 @@ from coe.audit.events import AuditOutcome
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
+from coe.governance.losses import LossState
 from coe.identity.team_lifecycle.steps import TeamStepState
 from coe.identity.teams.holdings import HoldingKind
 from coe.identity.teams.models import ProposalState, RequestState
@@ -33,6 +34,11 @@ strawberry.enum(HumanTaskState, description="The state of a human task")
 strawberry.enum(InterventionKind, description="What somebody did to a run")
 strawberry.enum(Lifecycle, description="The state of a version in its lifecycle")
 strawberry.enum(AuditOutcome, description="How an audited action ended")
+strawberry.enum(
+    LossState,
+    name="AuditLossState",
+    description="How far the acceptance of a loss of sealed events is",
+)
 strawberry.enum(MembersSource, description="Where the people of a team come from")
 strawberry.enum(PersonState, description="Whether a person may use the platform")
 strawberry.enum(

@@ -1,6 +1,8 @@
-"""Root fields that settle what the audit log refused."""
+"""Root fields that settle what the audit log refused, and accept what it has lost."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import strawberry
 
@@ -8,7 +10,9 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.ids import to_uuid
 from coe.api.graphql.nodes import mutation
+from coe.api.types.losses import AuditLossPayload
 from coe.api.types.refused_rows import RefusedRowPayload
+from coe.governance.losses import accept_loss
 from coe.governance.refused_rows import settle_refused
 from coe.idempotency import Receipt
 from coe.work import Work
@@ -35,3 +39,25 @@ class AuditMutation:
         given = {"id": id, "reason": reason}
         receipt = await once(info.context, "settleRefusedRow", client_mutation_id, given, verb)
         return RefusedRowPayload.of(receipt)
+
+    @mutation
+    async def accept_audit_loss(
+        self,
+        info: Info,
+        from_: Annotated[int, strawberry.argument(name="from")],
+        confirmation: str,
+        reason: str,
+        client_mutation_id: str | None = None,
+    ) -> AuditLossPayload:
+        """Propose that the log goes on without the events from a position on, or approve that.
+
+        It takes two people. The confirmation is what `coe restore verify` shows to the operator.
+        """
+
+        async def verb(work: Work) -> Receipt:
+            loss = await accept_loss(work, from_, confirmation=confirmation, reason=reason)
+            return Receipt({"state": loss.state.value})
+
+        given = {"from": from_, "confirmation": confirmation, "reason": reason}
+        receipt = await once(info.context, "acceptAuditLoss", client_mutation_id, given, verb)
+        return AuditLossPayload.of(receipt)

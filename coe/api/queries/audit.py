@@ -10,8 +10,10 @@ from coe.api.graphql.context import Info, selected_fields
 from coe.api.graphql.nodes import field
 from coe.api.graphql.paging import Connection, page_size
 from coe.api.types.audit import AuditCheckpoint, AuditEvent, AuditFilter, AuditVerification
+from coe.api.types.losses import AuditLoss
 from coe.api.types.refused_rows import RefusedRow
 from coe.governance import audit_log
+from coe.governance.losses import list_losses
 from coe.governance.refused_rows import list_refused
 
 AUDIT_PAGE_SIZE = 50
@@ -57,6 +59,13 @@ class AuditQuery:
                 after=after,
             )
         return Connection.of(page, RefusedRow.of)
+
+    @field
+    async def audit_losses(self, info: Info) -> list[AuditLoss]:
+        """Losses of sealed events that were found, and who accepted them; recorded."""
+        async with info.context.work() as work:
+            found = await list_losses(work)
+        return [AuditLoss.of(each) for each in found]
 
     @field
     async def audit_checkpoint(self, info: Info) -> AuditCheckpoint | None:

@@ -9,6 +9,7 @@ import click
 
 from coe.cli.api_client import ApiClient, connect, server_options, with_api
 from coe.cli.audit.filters import audit_filter
+from coe.cli.audit.losses import accept_loss, losses
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
 from coe.cli.input_files import read_text_input
@@ -262,6 +263,10 @@ def settle(api: ApiClient, row: str, reason: str) -> Result:
     refused = done["id"] is None
     view = () if refused else f"settled: {row}"
     return Result(done, view, problems=done["problems"], code=int(refused))
+
+
+command.add_command(losses)
+command.add_command(accept_loss)
 
 
 def _key_text(key: str, option: str) -> str:
