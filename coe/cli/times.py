@@ -30,6 +30,25 @@ def end_option(name: str, help_text: str) -> Callable[[Any], Any]:
     )
 
 
+def span_option(name: str, default: str, help_text: str) -> Callable[[Any], Any]:
+    """Add an option that takes a length of time; it is passed as a timedelta."""
+    return click.option(
+        name,
+        default=default,
+        show_default=True,
+        callback=_span_callback,
+        metavar="DURATION",
+        help=f"{help_text} Such as 90m, 12h, 7d.",
+    )
+
+
+def _span_callback(_: click.Context, __: click.Parameter, given: str) -> timedelta:
+    found = _AGO.fullmatch(given)
+    if found is None:
+        raise click.BadParameter(f"{given!r} must be a length of time, such as 90m, 12h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 def _end_callback(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
     if given is None:
         return None

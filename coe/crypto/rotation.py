@@ -1,7 +1,8 @@
 """Rotate the key-encryption key: add a new one, wrap every data key with it, remove the old.
 
 Each step can be repeated, and a crash after any step is safe: before the third step the file opens
-every data key. If several machines have copies of the file, copy it after the first step.
+every data key. A key that a kept backup needs (`coe backup record`) stays in the file.
+If several machines have copies of the file, copy it after the first step.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coe.crypto.kek import Kek, read_keks, write_keks
 from coe.crypto.keys import KEK_LOCK, KEYS, Keyring
+from coe.crypto.models import Backup
 from coe.errors import Conflict
 
+BACKUPS: Final = Backup.metadata.tables["backups"]
 _BATCH: Final = 500
 
 
@@ -57,7 +60,7 @@ async def rewrap(keyring: Keyring) -> int:
 
 
 async def retire_keks(keyring: Keyring) -> None:
-    """Remove from the file every key but the active one.
+    """Remove from the file every key but the active one and those that a kept backup needs.
 
     Raises:
         Conflict: A data key still needs one of them.
@@ -68,7 +71,11 @@ async def retire_keks(keyring: Keyring) -> None:
         others = select(func.count()).select_from(KEYS).where(KEYS.c.kek_id != active.id)
         if await connection.scalar(others):
             raise Conflict("data keys are still wrapped by an older key: wrap them again first")
-        await asyncio.to_thread(write_keks, keyring.kek_file, (active,))
+        kept = select(func.unnest(BACKUPS.c.kek_ids)).where(BACKUPS.c.kept_until > func.now())
+        needed = {active.id, *await connection.scalars(kept)}
+        keks = await asyncio.to_thread(read_keks, keyring.kek_file)
+        left = [each for each in keks if each.id in needed]
+        await asyncio.to_thread(write_keks, keyring.kek_file, left)
 
 
 async def _rewrap_batch(keyring: Keyring) -> int:

@@ -51,8 +51,11 @@ EXIT_CODES = [
 ]
 NEED_MORE = {
     "audit export": "streams from /audit/bundle, see tests/e2e",
+    "backup check": "needs a database, see tests/installation",
+    "backup record": "needs a database, see tests/installation",
     "content load": "needs a database",
     "key list": "needs a database",
+    "restore verify": "needs a database, see tests/installation",
     "status": "needs a database, see tests/installation",
     "key new": "needs a database, see tests/installation",
     "migrate": "needs a database",
