@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
+from coe.cli.documents import with_key
 from coe.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class ApiClient:
         if self._runner is None or self._client is None:
             self._runner = asyncio.Runner()
             self._client = Client(self.url, self.token, ca_file=self.ca_file)
-        asked = self._client.execute(query, dict(variables or {}))
+        asked = self._client.execute(query, with_key(query, variables or {}))
         return self._runner.run(asked if seconds is None else asyncio.wait_for(asked, seconds))
 
     def pages(self, query: str, variables: Mapping[str, object], *path: str) -> Iterator[Any]:

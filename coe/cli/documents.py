@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import uuid
+from collections.abc import Mapping
 from typing import Final
 
 FRAGMENTS: Final = {
@@ -26,6 +28,18 @@ FRAGMENTS: Final = {
   ... on DecisionTableVersion { ref lifecycle digest approvalsNeeded approvalsGiven }
 }""",
 }
+KEYED: Final = frozenset(
+    {
+        *("AddTrustRuleInput", "CompleteHumanTaskInput", "CreateClientInput"),
+        *("CreateTeamInput", "DelegateHumanTaskInput", "DeleteDraftInput", "HumanTaskInput"),
+        *("InstantiateTemplateInput", "IssueTokenInput", "LifecycleInput", "MemberInput"),
+        *("OnboardTeamInput", "RegisterDecisionInput", "RegisterFlowInput", "RequestAccessInput"),
+        *("ReviewInput", "RevokeTokensInput", "RunInput", "ScheduleInput", "SendEventInput"),
+        *("SetAliasInput", "SetEntryAliasInput", "StartRunInput", "UpdateDraftInput"),
+    }
+)
+"""The inputs with a `clientMutationId`, by which a mutation that is sent again happens once."""
+_INPUT: Final = re.compile(r"\$input: ([A-Za-z]+)!")
 _SPREAD: Final = re.compile(r"\.\.\.([a-z]\w*)")
 
 
@@ -33,6 +47,15 @@ def document(text: str) -> str:
     """A document with the definitions of the fragments that it names."""
     used = dict.fromkeys(name for name in _SPREAD.findall(text) if name in FRAGMENTS)
     return "\n".join([text, *(FRAGMENTS[name] for name in used)])
+
+
+def with_key(query: str, variables: Mapping[str, object]) -> dict[str, object]:
+    """The variables, with a new `clientMutationId` where the mutation takes one and has none."""
+    found, given = _INPUT.search(query), variables.get("input")
+    if found is None or found[1] not in KEYED or not isinstance(given, Mapping):
+        return dict(variables)
+    key = {"clientMutationId": str(uuid.uuid4())}
+    return {**variables, "input": {**key, **given}}
 
 
 def plain_id(global_id: str | None) -> str:

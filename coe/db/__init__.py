@@ -13,8 +13,6 @@ from uuid import UUID
 import orjson
 import uuid_utils.compat
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -24,7 +22,8 @@ from sqlalchemy.ext.asyncio import (
 from sqlmodel import SQLModel
 
 from coe.db.after_commit import NotifyingSession
-from coe.db.direct import DirectConnections, NoFreeConnection
+from coe.db.direct import DirectConnections
+from coe.db.failures import is_spent, is_unreachable, notice_ends, why_unusable
 from coe.db.pings import ping_after_idleness
 from coe.db.server import DatabaseNotTrusted, Server
 from coe.settings.database import DatabaseSettings
@@ -54,12 +53,6 @@ NOTHING_PREPARED: Final[dict[str, Any]] = {
 }
 """For SQLAlchemy behind a pooler: every statement has the empty name, which leaves nothing on the
 server. A name of its own for each would stay there until the pooler closes the connection."""
-
-BUSY: Final = (
-    "Every connection to the database is in use; try again in a moment. If it lasts, the operator "
-    "raises COE_DATABASE_POOL_SIZE (docs/operations/postgresql.md#sizes)."
-)
-GONE: Final = "The database cannot be reached right now; try again shortly."
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -99,25 +92,6 @@ def utcnow() -> datetime:
 def why_unreachable(error: BaseException) -> str:
     """Why the database cannot be used, without values."""
     return str(error) if isinstance(error, DatabaseNotTrusted) else type(error).__name__
-
-
-def is_spent(error: BaseException) -> bool:
-    """Whether every connection that the process may open was in use for too long."""
-    return isinstance(error, PoolTimeout | NoFreeConnection)
-
-
-def is_unreachable(error: BaseException) -> bool:
-    """Whether the database is gone or its pool is spent; a refused statement is neither."""
-    if isinstance(error, PoolTimeout | InterfaceError | OSError):
-        return True
-    return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or isinstance(error, OperationalError)
-    )
-
-
-def why_unusable(error: BaseException) -> str:
-    """What a client is told of an error that `is_unreachable` names."""
-    return BUSY if is_spent(error) else GONE
 
 
 def load_models() -> tuple[str, ...]:
@@ -226,6 +200,7 @@ class Database:
         )
         self._direct: list[DirectConnections] = []
         ping_after_idleness(self.engine.sync_engine)
+        notice_ends(self.engine.sync_engine)
         self._sessions = async_sessionmaker(
             self.engine,
             sync_session_class=NotifyingSession,

@@ -14,6 +14,22 @@ STATEMENT_SECONDS: Final = 15.0
 """How long a statement of a direct connection may take, with connecting; each finds rows by key."""
 
 
+_ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+"""Codes after which the server closes the connection: it, or the session, was ended."""
+
+
+def state_of(error: object) -> str | None:
+    """The code of an error of PostgreSQL (SQLSTATE); None if it has none."""
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def is_end_of_connection(error: object) -> bool:
+    """Whether the server says that the connection is over; it may not have closed it yet."""
+    state = state_of(error)
+    return state is not None and (state in _ENDS or state.startswith("08"))
+
+
 class ConnectionLost(ConnectionError):
     """The server closed the connection while a statement ran."""
 
@@ -116,7 +132,8 @@ class DirectConnections:
                 connection.terminate()
             raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if connection is not None and connection.is_closed():
+            if connection is not None and (connection.is_closed() or is_end_of_connection(error)):
+                connection.terminate()
                 raise ConnectionLost(type(error).__name__) from None
             raise SQLAlchemyError(type(error).__name__) from None
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,19 +28,31 @@ from coe.errors import (
 from coe.tls import client_context, why_unreached
 
 _BY_CODE: Final[Mapping[str, type[CoeError]]] = {
-    kind.code: kind
-    for kind in (Unauthenticated, Forbidden, NotFound, Conflict, TooCostly, Unavailable)
+    kind.code: kind for kind in (Unauthenticated, Forbidden, NotFound, Conflict, TooCostly)
 }
+
+
+FURTHER_ATTEMPTS: Final = 3
+"""After an interruption, where nobody asked for patience: somebody else answers by then."""
+_MUTATION: Final = re.compile(r"^\s*mutation\b", re.MULTILINE)
+
+
+class _Interrupted(Unavailable):
+    """The platform did not answer what it may have got, or said that it cannot now."""
 
 
 class Client:
     """A client of the platform's GraphQL API.
 
+    A query that is interrupted, because a process of the platform ends or the database is away for
+    a moment, is sent again, and so is a mutation with a `clientMutationId`: it happens once.
+
     Args:
         url: The platform's address, such as `https://coe.example.com`.
         token: A bearer token.
-        patience: The seconds for which to retry while the platform is not available. A mutation
-            may then be sent twice, so give it a `clientMutationId`.
+        patience: The seconds for which to retry while the platform is not available; by default
+            some attempts after an interruption. A mutation without a `clientMutationId` is not sent
+            again where it may have arrived.
         ca_file: Certificates (PEM) of authorities to trust beside the public ones.
         transport: The transport of a test, instead of the network.
     """
@@ -74,24 +87,39 @@ class Client:
         await self._http.aclose()
 
     async def execute(
-        self, query: str, variables: Mapping[str, Any] | None = None
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        repeatable: bool | None = None,
     ) -> dict[str, Any]:
         """Execute one GraphQL operation and return its data.
+
+        Args:
+            query: The document, with one operation.
+            variables: Its variables.
+            repeatable: Whether it may be sent again though it may have arrived; by default a query
+                may, and a mutation with a `clientMutationId`.
 
         Raises:
             CoeError: The first error of the response, as the class of its code.
             Unavailable: The platform was not reached within `patience`.
         """
+        given = variables or {}
+        again = _is_repeatable(query, given) if repeatable is None else repeatable
         deadline = time.monotonic() + self._patience
         attempt = 0
         while True:
             try:
-                return await self._execute(query, variables or {})
-            except Unavailable:
+                return await self._execute(query, given)
+            except Unavailable as error:
                 attempt += 1
                 pause = min(10.0, 0.2 * 2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311  # spreads callers
-                if time.monotonic() + pause > deadline:
-                    raise
+                interrupted = isinstance(error, _Interrupted)
+                in_time = time.monotonic() + pause <= deadline
+                goes_on = in_time or (interrupted and attempt <= FURTHER_ATTEMPTS)
+                if not goes_on or (interrupted and not again):
+                    raise Unavailable(error.message) from None
                 await asyncio.sleep(pause)
 
     async def _execute(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,8 +129,17 @@ class Client:
         except httpx.TransportError as error:
             address = self._http.base_url
             message = f"the platform at {address} cannot be reached ({why_unreached(error)})"
-            raise Unavailable(message) from None
+            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            raise (Unavailable if unsent else _Interrupted)(message) from None
         return _data_of(response)
+
+
+def _is_repeatable(query: str, variables: Mapping[str, Any]) -> bool:
+    """Whether the operation changes nothing, or has the key by which it happens once."""
+    if not _MUTATION.search(query):
+        return True
+    inputs = [variables, *(each for each in variables.values() if isinstance(each, Mapping))]
+    return any(each.get("clientMutationId") for each in inputs)
 
 
 def _data_of(response: httpx.Response) -> dict[str, Any]:
@@ -113,7 +150,7 @@ def _data_of(response: httpx.Response) -> dict[str, Any]:
     if not isinstance(answer, dict) or not ("data" in answer or "errors" in answer):
         message = f"{response.url} answered {response.status_code}, but not with GraphQL"
         if response.status_code >= httpx.codes.BAD_GATEWAY:
-            raise Unavailable(message)
+            raise _Interrupted(message)
         raise CoeError(f"{message}: is this the platform's address?", code=Unavailable.code)
     if answer.get("errors"):
         raise _error_of(answer["errors"][0])
@@ -129,7 +166,7 @@ def _error_of(entry: Mapping[str, Any]) -> CoeError:
     problems = extensions.pop("problems", None)
     if code == Invalid.code:
         return Invalid([problem_of(each) for each in problems or [{"message": message}]], message)
-    kind = _BY_CODE.get(code, CoeError)
+    kind = _Interrupted if code == Unavailable.code else _BY_CODE.get(code, CoeError)
     return kind(message, **{key: value for key, value in extensions.items() if key.isidentifier()})
 
 

@@ -161,7 +161,7 @@ class LocalRun:
     async def _report(self, mutation: str, **fields: Any) -> None:
         given = {"run": self.id, "attempt": self._attempt, **fields}
         try:
-            data = await self._client.execute(mutation, {"input": given})
+            data = await self._client.execute(mutation, {"input": given}, repeatable=True)
         except Conflict as error:
             raise RunNotOurs(error.message) from None
         for payload in data.values():
@@ -244,7 +244,9 @@ async def _claim(client: Client, run_id: str) -> LocalRun:
     if execution is not None:
         token = execution.setdefault(run_id, token)
     try:
-        answer = await client.execute(_CLAIM, {"input": {"run": run_id, "token": token}})
+        answer = await client.execute(
+            _CLAIM, {"input": {"run": run_id, "token": token}}, repeatable=True
+        )
     except Conflict as error:
         raise RunNotOurs(error.message) from None
     return LocalRun(client, run_id, answer["claimRun"]["claim"])

@@ -80,7 +80,11 @@ class _TrialClient(Client):
         self.ended = False
 
     async def execute(
-        self, query: str, variables: Mapping[str, Any] | None = None
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        repeatable: bool | None = None,  # noqa: ARG002  # nothing is interrupted here
     ) -> dict[str, Any]:
         given = json.loads(json.dumps(dict(variables or {})["input"]))
         if "claimRun" in query:

@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: GraphQLSchema = build_schema((ROOT / "coe" / "api" / "schema.graphql").read_text())
 OF_THE_DEMO = {"demo-api", "demo-company"}
 """Processes that `coe demo` starts; nobody types them."""
-PROCESSES = {"demo", "up", "worker central", "worker team"}
+PROCESSES = {"demo", "gateway", "loops", "sealer", "up", "worker central", "worker team"}
 """Commands that run until they are stopped."""
 PRINTS_A_TEXT = {"completion"}
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from graphql import GraphQLEnumType, GraphQLInputObjectType
 
+from coe.cli import documents
 from coe.cli.api_client import ApiClient
 from coe.errors import (
     CoeError,
@@ -37,6 +38,7 @@ from tests.cli.commands import (
     options_of,
     run,
 )
+from tests.conftest import ROOT
 
 ONLINE = sorted(words for words in VERBS if calls_a_server(words))
 EXIT_CODES = [
@@ -241,3 +243,19 @@ def _read(output: str, text: str) -> Any:
     if output == "json":
         return json.loads(text)
     return yaml.safe_load(text) if output == "yaml" else text
+
+
+def test_the_inputs_with_a_key_are_those_of_the_contract() -> None:
+    schema = (ROOT / "coe" / "api" / "schema.graphql").read_text()
+    inputs = re.findall(r"input (\w+) \{(.*?)\n\}", schema, re.DOTALL)
+    assert {name for name, fields in inputs if "clientMutationId" in fields} == documents.KEYED
+
+
+def test_a_mutation_gets_a_key_where_it_takes_one() -> None:
+    query = "mutation S($input: StartRunInput!) { startRun(input: $input) { run { id } } }"
+    made = documents.with_key(query, {"input": {"flow": "a/b"}})["input"]
+    assert isinstance(made, dict)
+    assert set(made) == {"flow", "clientMutationId"}
+    given = {"input": {"flow": "a/b", "clientMutationId": "mine"}}
+    assert documents.with_key(query, given) == given
+    assert documents.with_key(query.replace("Start", "Heartbeat"), {"input": {}}) == {"input": {}}

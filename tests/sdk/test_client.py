@@ -121,3 +121,55 @@ async def test_a_proxy_that_answers_for_a_dead_api_means_unavailable() -> None:
     async with client(answer) as anyone:
         with pytest.raises(Unavailable):
             await anyone.execute(ME)
+
+
+class Interrupted(Network):
+    """The application, whose answers are lost or which is away, so often first."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, failures: int, status: int | None) -> None:
+        super().__init__(inner, failures)
+        self.status = status
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if self.calls > self.failures:
+            return await self.inner.handle_async_request(request)
+        if self.status is None:
+            raise httpx.RemoteProtocolError("the server disconnected", request=request)
+        error = {"message": "away", "extensions": {"code": "UNAVAILABLE"}}
+        return httpx.Response(self.status, json={"errors": [error]}, request=request)
+
+
+RENAME = "mutation M($input: SetAliasInput!) { setAlias(input: $input) { problems { message } } }"
+
+
+@pytest.mark.parametrize("status", [None, 503, 200], ids=["lost", "503", "an error of GraphQL"])
+@pytest.mark.parametrize(
+    ("query", "variables", "calls"),
+    [
+        (ME, None, 3),
+        (RENAME, {"input": {"ref": "a/b@1.0.0", "name": "x", "clientMutationId": "k"}}, 3),
+        (RENAME, {"input": {"ref": "a/b@1.0.0", "name": "x"}}, 1),
+    ],
+    ids=["a query", "a mutation with a key", "a mutation without one"],
+)
+async def test_what_happens_once_is_sent_again_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    variables: dict[str, object] | None,
+    calls: int,
+    status: int | None,
+) -> None:
+    async def at_once(_: float) -> None:
+        return None
+
+    monkeypatch.setattr(client_module.asyncio, "sleep", at_once)
+    answers = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": {"done": True}}))
+    network = Interrupted(answers, 2, status)
+    async with client(network) as auditor:
+        if calls == 1:
+            with pytest.raises(Unavailable):
+                await auditor.execute(query, variables)
+        else:
+            assert await auditor.execute(query, variables) == {"done": True}
+    assert network.calls == calls
