@@ -119,7 +119,7 @@ class Client:
                 in_time = time.monotonic() + pause <= deadline
                 goes_on = in_time or (interrupted and attempt <= FURTHER_ATTEMPTS)
                 if not goes_on or (interrupted and not again):
-                    raise Unavailable(error.message) from None
+                    raise Unavailable(error.message, **error.extensions) from None
                 await asyncio.sleep(pause)
 
     async def _execute(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:

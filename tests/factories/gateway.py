@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 import websockets
+from fastapi import FastAPI
 from sqlalchemy import select
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -53,6 +54,7 @@ class Gate:
     platform: Platform
     warehouse: Team
     finance: Team
+    app: FastAPI
 
     @asynccontextmanager
     async def client(
@@ -105,11 +107,8 @@ async def gate(
             "port": port,
         },
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_demo_app(gateway_settings), port=port, log_config=None, access_log=False
-        ),
-    )
+    app = create_demo_app(gateway_settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
     serving = asyncio.create_task(server.serve())
     await until(lambda: asyncio.sleep(0, server.started))
     yield Gate(
@@ -117,6 +116,7 @@ async def gate(
         platform,
         await _team("warehouse", platform, http),
         await _team("finance", platform, http),
+        app,
     )
     server.should_exit = True
     await serving

@@ -11,7 +11,7 @@ import uuid
 import httpx
 import pytest
 from sqlalchemy import update
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from coe.access.machine_models import WorkerKey
 from coe.db import utcnow
@@ -259,6 +259,24 @@ async def test_a_socket_ends_with_the_key_of_its_worker(
             await asyncio.wait_for(worker.recv(), 20)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.reason == "authentication_failed"
+
+
+async def test_sockets_of_a_process_that_ends_go_away_and_it_takes_no_more(gate: Gate) -> None:
+    channel = f"/work_pools/{gate.warehouse.pool}/workers/connect"
+    async with socket(gate, gate.warehouse, channel) as worker:
+        assert await greet(worker, f"warehouse:{gate.warehouse.token}") == "auth_success"
+        await gate.app.state.process.drain()
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(worker.recv(), 20)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "going_away")
+    with pytest.raises(InvalidStatus):
+        async with socket(gate, gate.warehouse, channel):
+            pass
+    async with httpx.AsyncClient(base_url=gate.url, trust_env=False) as client:
+        last = await client.get("/readyz")
+    assert (last.status_code, last.json()["ending"]) == (503, True)
+    assert last.headers["Connection"] == "close", "the next request goes elsewhere"
 
 
 @pytest.mark.parametrize("message", [b"\x00", '{"related": 5}', "7", "no JSON"])

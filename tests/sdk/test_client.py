@@ -83,7 +83,10 @@ async def test_what_is_wrong_with_the_query_comes_located(application: httpx.ASG
     "kind",
     [Unauthenticated, Forbidden, NotFound, Conflict, TooCostly, Unavailable, CoeError],
 )
-async def test_every_code_comes_back_as_its_class(kind: type[CoeError]) -> None:
+async def test_every_code_comes_back_as_its_class(
+    monkeypatch: pytest.MonkeyPatch, kind: type[CoeError]
+) -> None:
+    monkeypatch.setattr(client_module, "FURTHER_ATTEMPTS", 0)
     entry = {"message": "no", "extensions": {"code": kind.code, "rule": "p, x"}}
     answer = httpx.MockTransport(
         lambda _: httpx.Response(200, json={"data": None, "errors": [entry]})
@@ -116,7 +119,10 @@ async def test_without_patience_the_it_raises_at_once(
     assert network.calls == 1
 
 
-async def test_a_proxy_that_answers_for_a_dead_api_means_unavailable() -> None:
+async def test_a_proxy_that_answers_for_a_dead_api_means_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "FURTHER_ATTEMPTS", 0)
     answer = httpx.MockTransport(lambda _: httpx.Response(502, text="<html>"))
     async with client(answer) as anyone:
         with pytest.raises(Unavailable):
