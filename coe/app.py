@@ -39,7 +39,12 @@ from coe.web.pages import Persona, routes
 from coe.work import Platform
 
 ENGINE_CHECK_SECONDS: Final = 2.0
-DATABASES: Final = ("database_url", "database_direct_url", "sealer_database_url")
+DATABASES: Final = (
+    "database_url",
+    "database_direct_url",
+    "database_replica_url",
+    "sealer_database_url",
+)
 
 NO_ENGINE: Final = EngineHealth(
     "none",

@@ -8,13 +8,21 @@ commits, once, at the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import machines, tokens
@@ -38,6 +46,7 @@ from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, DirectConnections, utcnow
 from coe.db.plans import OnSession, Plan
+from coe.db.standby import Standby
 from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -142,6 +151,8 @@ class Read:
     now: datetime
     request: RequestInfo
     readings: Readings
+    reader: DirectConnections | None = None
+    """Where statements are read while the session has no connection: else that of the platform."""
 
     @property
     def keyring(self) -> Keyring:
@@ -164,7 +175,8 @@ class Read:
         """
         plan = self.policy.keep(self.actor, key, lambda: Plan(make()))
         held = self.session.in_transaction()  # then that connection serves: a second could not come
-        return await plan.fetch(OnSession(self.session) if held else self.platform.reader, **values)
+        beside = self.reader or self.platform.reader
+        return await plan.fetch(OnSession(self.session) if held else beside, **values)
 
     def scope(self, permission: Permission) -> AccessScope:
         """The teams and data classes in which the actor has the permission: every read's filter."""
@@ -370,6 +382,14 @@ def _with_credential(detail: JSON, actor: Actor) -> JSON:
     return {**(detail or {}), "credential": actor.credential, "maker": actor.maker}
 
 
+def _standby(settings: Settings, name: str, primary: DirectConnections) -> Standby | None:
+    """The standby of the settings; nothing connects yet."""
+    database = Database.standing_by(settings, name=name, pool_size=10)
+    if database is None:
+        return None
+    return Standby(database, primary, max_lag_seconds=settings.replica_max_lag_seconds)
+
+
 @dataclass(slots=True)
 class Platform:
     """The parts that a composition root creates once: database, policies, keys, clock.
@@ -395,12 +415,14 @@ class Platform:
     machines: machines.MachineKeys = field(init=False)
     token_uses: TokenUses = field(init=False)
     reader: DirectConnections = field(init=False)
+    standby: Standby | None = field(init=False)
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive the keys for machines from the signing key; read the rate limits."""
         self.token_uses = TokenUses(self.database)
         self.reader = self.database.readers()
+        self.standby = _standby(self.settings, self.database.name, self.reader)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
@@ -452,6 +474,8 @@ class Platform:
         await self.expressions.close()
         await self.token_uses.settle()
         await self.reader.close()
+        if self.standby is not None:
+            await self.standby.close()
         await self.database.close()
 
     async def authenticate(
@@ -504,6 +528,36 @@ class Platform:
             if policy is None:
                 policy = await self.policies.current(session, now=self.clock())
             yield Read(self, session, actor, policy, self.clock(), info, readings)
+
+    async def read_from_standby(  # those of `read`, and the function
+        self,
+        actor: Actor,
+        request: RequestInfo,
+        readings: Readings,
+        policy: Policy | None,
+        function: Callable[[Read], Awaitable[T]],
+    ) -> T:
+        """What a function reads: from the standby if that has all, else from the primary.
+
+        The function may be called twice. It is one that shows something: who asks and what the
+        policy says is read from the primary, and so is what a verb decides on.
+        """
+        if self.standby is not None:
+            if policy is None:
+                async with self.database.session() as session:
+                    policy = await self.policies.current(session, now=self.clock())
+            if await self.standby.has_all():
+                reader = self.standby.reader
+                try:
+                    async with self.standby.database.session() as session:
+                        now = self.clock()
+                        return await function(
+                            Read(self, session, actor, policy, now, request, readings, reader)
+                        )
+                except (SQLAlchemyError, OSError) as error:
+                    self.standby.leave(error)
+        async with self.read(actor, request, readings, policy) as read:
+            return await function(read)
 
     @asynccontextmanager
     async def readings(

@@ -17,16 +17,12 @@ import hypothesis
 import pytest
 
 from coe import content
-from coe.access.load import load_access_files
-from coe.access.signed_policy import SIGNER
-from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.installation.keys import write_keys
-from coe.migrations import run as migrations
 from coe.settings import Settings
 from coe.work import Platform
-from tests.factories.databases import fresh_database, stamp
+from tests.factories.databases import fill_database, fresh_database
 from tests.factories.keys import give_keys
 
 pytest_plugins = (
@@ -122,14 +118,7 @@ def template_database(postgres: EmbeddedPostgres, signing_key_file: Path) -> str
 
     async def make() -> None:
         await postgres.prepare({name: "postgres"})
-        signer = SigningKey.load(signing_key_file, Settings().log_origin)
-        database = Database(postgres.url(name), info={SIGNER: signer})
-        await database.create_all()
-        await stamp(database, migrations.head())
-        async with database.session() as session:
-            await load_access_files(session, content.root(ROOT))
-            await session.commit()
-        await database.close()
+        await fill_database(postgres.url(name), signing_key_file, content.root(ROOT))
 
     asyncio.run(make())
     return name

@@ -231,6 +231,19 @@ class Database:
         )
 
     @classmethod
+    def standing_by(cls, settings: DatabaseSettings, *, name: str, pool_size: int) -> Self | None:
+        """The standby of the settings, of which only is read; None without one."""
+        if settings.replica_url is None:
+            return None
+        return cls(
+            settings.replica_url,
+            name=name,
+            sizes=PoolSizes.of(settings, pool_size),
+            pooled=settings.pooled,
+            transaction_seconds=settings.database_transaction_seconds,
+        )
+
+    @classmethod
     def sealing(cls, settings: DatabaseSettings, *, name: str, pool_size: int) -> Self:
         """The database of the settings, as the role that seals; never by the pooler."""
         return cls(

@@ -40,8 +40,8 @@ class Server:
         name: What pg_stat_activity shows as the application.
         pooled: Whether a pooler stands there that gives another server to each transaction. The
             driver then keeps no prepared statements, and no setting outlives a transaction.
-        transaction_seconds: The age at which the server ends a transaction, from PostgreSQL 17 on;
-            None to leave both limits to the server. Behind a pooler it is left to the role.
+        transaction_seconds: The age at which the server ends a transaction, before PostgreSQL 17
+            a statement; None to leave the limits to the server, as they are behind a pooler.
     """
 
     url: str
@@ -77,9 +77,9 @@ class Server:
         """Have the server end old transactions of a connection that is ours alone."""
         if self.pooled or self.transaction_seconds is None:
             return
-        if connection.get_server_version().major >= _KNOWS_TRANSACTION_TIMEOUT:
-            milliseconds = round(self.transaction_seconds * 1000)
-            await connection.execute(f"SET transaction_timeout = {milliseconds}")
+        known = connection.get_server_version().major >= _KNOWS_TRANSACTION_TIMEOUT
+        name = "transaction_timeout" if known else "statement_timeout"
+        await connection.execute(f"SET {name} = {round(self.transaction_seconds * 1000)}")
 
 
 def _distrust(error: BaseException) -> str | None:

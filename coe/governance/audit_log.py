@@ -25,6 +25,7 @@ from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.sealer import LogSealer
 from coe.audit.verification import verify
 from coe.db import Database
+from coe.db.limits import allow_long_reading
 from coe.governance.audit_filters import as_meant
 from coe.governance.resources import team_of_log
 from coe.identifiers import PLATFORM_TEAM
@@ -165,6 +166,7 @@ async def verify_log(platform: Platform) -> Verification:
     """
     settings = platform.settings
     async with platform.database.session() as session:
+        await allow_long_reading(session)
         return await verify(
             session,
             platform.signer.public,
@@ -203,12 +205,16 @@ async def request_export(work: Work, wanted: AuditEventFilter | None = None) -> 
 
 
 async def export_log(platform: Platform, window: Window) -> AsyncIterator[bytes]:
-    """The lines of a bundle of these events, in a session that only reads.
+    """The lines of a bundle of these events, in a session that only reads: of a standby if it can.
 
     Raises:
         NotFound: Nothing has been sealed yet.
     """
-    async with platform.database.session() as session:
+    standby = platform.standby
+    elsewhere = standby is not None and await standby.has_all()
+    database = standby.database if standby is not None and elsewhere else platform.database
+    async with database.session() as session:
+        await allow_long_reading(session)
         async for line in export(session, platform.signer, window):
             yield line
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from functools import cache
 from typing import Final
 
@@ -25,6 +23,8 @@ from coe.db import Database, why_unreachable
 from coe.engines.prefect_engine import PrefectEngine
 from coe.errors import CoeError, Unavailable
 from coe.formats import instants
+from coe.installation.checks import Check, Health
+from coe.installation.database_checks import limits_check, standby_check
 from coe.installation.keys import key_states
 from coe.json_types import JSON
 from coe.migrations import run as migrations
@@ -35,36 +35,18 @@ from coe.secret_files import SecretFileRefused
 from coe.settings import Settings
 from coe.work import highest_recorded
 
+__all__ = [
+    "Check",
+    "Health",
+    "installation_status",
+    "outbox_check",
+    "revision_of",
+    "schema_check",
+]
+
 OVERDUE: Final = timedelta(seconds=60)
 """How long a message of the outbox may be due before that is a warning."""
 _REVISION: Final = text("SELECT version_num FROM alembic_version")
-
-
-class Health(StrEnum):
-    """How a part is: a warning says what to look at, a problem what does not work."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One part of an installation.
-
-    Attributes:
-        part: The name of the part.
-        health: How it is.
-        detail: The same in a few words, for people.
-        help: The next command, or the page that says what to do; None if there is nothing to do.
-        data: The numbers behind it.
-    """
-
-    part: str
-    health: Health
-    detail: str
-    help: str | None = None
-    data: Mapping[str, JSON] = field(default_factory=dict)
 
 
 _Look = Callable[[AsyncSession, Settings], Awaitable[Check]]
@@ -79,12 +61,16 @@ async def installation_status(settings: Settings) -> list[Check]:
             async with database.session() as session:
                 checks.append(await asyncio.to_thread(schema_check, await revision_of(session)))
             checks.append(await _keys(settings))
-            looks = {
+            looks: dict[str, _Look] = {
                 "policy": _policy,
                 "sealing": _sealing,
                 "outbox": lambda session, _: outbox_check(session),
                 "team workers": _team_workers,
             }
+            if settings.pooled:
+                looks["pooler"] = limits_check
+            if settings.database_replica_url is not None:
+                looks["standby"] = standby_check
             checks += [
                 await _looked(database, part, look, settings) for part, look in looks.items()
             ]

@@ -40,8 +40,8 @@ class DatabaseSettings(BaseSettings):
         default=None,
         ge=1,
         description=(
-            "The connections that the pool of a process keeps open; by default 10, of a central"
-            " worker 20 ([Sizes](operations/postgresql.md#sizes))."
+            "The connections that the pool of a process keeps open; by default 10, of a sealer 2,"
+            " of a central worker 20 ([Sizes](operations/postgresql.md#sizes))."
         ),
     )
     database_pool_overflow: int | None = Field(
@@ -66,6 +66,22 @@ class DatabaseSettings(BaseSettings):
         description=(
             "The connections of a process beside its pool, for reads of one statement such as the"
             " look-up of a token."
+        ),
+    )
+    database_replica_url: str | None = Field(
+        default=None,
+        description=(
+            "The URL of a standby, from which the catalog's search, lists of runs and exports of"
+            " the audit log are read"
+            " ([Reads from a standby](operations/postgresql.md#reads-from-a-standby))."
+        ),
+    )
+    replica_max_lag_seconds: float = Field(
+        default=0.2,
+        gt=0,
+        description=(
+            "The seconds that a read waits until the standby has everything that was committed"
+            " when it began; then the primary answers."
         ),
     )
     database_transaction_seconds: float = Field(
@@ -163,7 +179,11 @@ class DatabaseSettings(BaseSettings):
     )
 
     @field_validator(
-        "database_url", "database_direct_url", "migrate_database_url", "sealer_database_url"
+        "database_url",
+        "database_direct_url",
+        "database_replica_url",
+        "migrate_database_url",
+        "sealer_database_url",
     )
     @classmethod
     def _is_database(cls, value: str | None) -> str | None:
@@ -206,6 +226,12 @@ class DatabaseSettings(BaseSettings):
     def direct_url(self) -> str:
         """The same without the pooler."""
         return verified_database_url(self._direct, self.ca_file)
+
+    @property
+    def replica_url(self) -> str | None:
+        """The URL of the standby, with how it is verified."""
+        url = self.database_replica_url
+        return None if url is None else verified_database_url(url, self.ca_file)
 
     @property
     def migrating_url(self) -> str:

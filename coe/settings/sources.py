@@ -27,6 +27,7 @@ IN_FILE: Final = "_FILE"
 SECRETS: Final = frozenset(
     {
         "database_direct_url",
+        "database_replica_url",
         "database_url",
         "migrate_database_url",
         "prefect_auth",

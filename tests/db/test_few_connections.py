@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from coe.demo.api import create_demo_app
 from coe.human_tasks import actions as human_tasks
+from coe.installation.status import Health, installation_status
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.api import Api
@@ -29,6 +31,8 @@ from tests.factories.runs import (
 from tests.factories.settings import ONE_CONNECTION
 
 RUNS = 20
+FEW = 6
+"""Without a pooler, where one connection makes the same circle."""
 
 
 @pytest.fixture(params=["one", pytest.param("pooler", marks=pytest.mark.more)])
@@ -43,19 +47,20 @@ async def few(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterat
 
 
 async def test_many_runs_at_once_end(few: Settings) -> None:
+    number = RUNS if few.pooled else FEW
     platform = Platform.open(few, name="few", pool_size=20)
     leaves = Leaves({"book": {"booked": True}, "credit": {"ok": True}})
     flow = HTTP.format(name="credit") + APPROVAL + HTTP.format(name="book")
     await publish(platform, central("asks", flow))
     async with engine(platform, leaves), asyncio.timeout(60):
-        runs = await asyncio.gather(*(start(platform, "sales/asks") for _ in range(RUNS)))
+        runs = await asyncio.gather(*(start(platform, "sales/asks") for _ in range(number)))
         await asyncio.gather(*(_answer(platform, run.id) for run in runs))
         ended = await asyncio.gather(
             *(until(platform, run.id, "COMPLETED", "FAULTED", seconds=60) for run in runs)
         )
     await platform.close()
-    assert [run.state for run in ended] == ["COMPLETED"] * RUNS
-    assert leaves.calls == {"credit": RUNS, "book": RUNS}
+    assert [run.state for run in ended] == ["COMPLETED"] * number
+    assert leaves.calls == {"credit": number, "book": number}
 
 
 async def _answer(platform: Platform, run_id: UUID) -> None:
@@ -75,3 +80,19 @@ async def test_many_requests_at_once_are_answered(few: Settings) -> None:
         persona = Api(app).persona("sales-owner")
         answers = await asyncio.gather(*(persona.ask(query) for _ in range(RUNS)))
     assert len(answers) == RUNS
+
+
+@pytest.mark.more
+async def test_nothing_is_left_on_the_servers_of_a_pooler(settings: Settings) -> None:
+    async with pgbouncer(settings.database_url, size=2) as url:
+        pooled = {"database_url": url, "database_direct_url": settings.database_url}
+        few = settings.model_copy(update=pooled | {"database_pooler": "transaction"})
+        platform = Platform.open(few, name="few")
+        await publish(platform, central("simple", HTTP.format(name="credit")))
+        async with platform.database.session() as session:
+            left = await session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+        await platform.close()
+        found = {each.part: each for each in await installation_status(few)}
+    assert left == 0
+    assert found["pooler"].health is Health.WARNING
+    assert found["database"].health is Health.OK

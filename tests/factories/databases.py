@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
+from coe.access.load import load_access_files
+from coe.access.signed_policy import SIGNER
+from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import Unavailable
+from coe.settings import Settings
 
 ReturnT = TypeVar("ReturnT")
 _numbers = itertools.count()
@@ -36,6 +41,17 @@ async def stamp(database: Database, revision: str | None) -> None:
         await session.execute(text("CREATE TABLE alembic_version (version_num text)"))
         await session.execute(text("INSERT INTO alembic_version VALUES (:at)"), {"at": revision})
         await session.commit()
+
+
+async def fill_database(url: str, signing_key_file: Path, folder: Path) -> None:
+    """Make every table, and load the policies and teams of a folder of content."""
+    signer = SigningKey.load(signing_key_file, Settings().log_origin)
+    database = Database(url, info={SIGNER: signer})
+    await database.create_all()
+    async with database.session() as session:
+        await load_access_files(session, folder)
+        await session.commit()
+    await database.close()
 
 
 @contextmanager

@@ -69,6 +69,21 @@ class Context:
                 self.policy = read.policy
             yield read
 
+    async def read_from_standby(self, function: Callable[[Read], Awaitable[T]]) -> T:
+        """What a function reads as this actor, from a standby if possible.
+
+        For what a field of the root shows; see `Platform.read_from_standby`.
+        """
+
+        async def reading(read: Read) -> T:
+            if self.keeps_policy:
+                self.policy = read.policy
+            return await function(read)
+
+        return await self.platform.read_from_standby(
+            self.actor, self.request, self.readings, self.policy, reading
+        )
+
     def work(self) -> AbstractAsyncContextManager[Work]:
         """Open a transaction as this actor, committed at its end."""
         return self.platform.work(self.actor, self.request)

@@ -41,7 +41,8 @@ from coe.api.http.requests import (
     response_headers,
 )
 from coe.api.http.scim_resources import MAX_RESULTS, PATH, Account, GivenUser, Group
-from coe.errors import CoeError, Invalid, NotFound
+from coe.db import is_unreachable, why_unusable
+from coe.errors import CoeError, Invalid, NotFound, Unavailable
 from coe.formats import uuids
 from coe.identity.scim import groups, users
 from coe.json_types import JSON, NotJson, read_json, refuse_repeated_keys
@@ -117,7 +118,11 @@ def _error_of(error: Exception) -> Error:
         case NotJson():
             return Error(status=400, scim_type="invalidSyntax", detail=str(error))
     _log.exception("a request of SCIM failed", exc_info=error)
-    return Error(status=500, detail="Something failed on our side; try again.")
+    gone, detail = is_unreachable(error), "Something failed on our side; try again."
+    return Error(
+        status=Unavailable.status if gone else 500,
+        detail=why_unusable(error) if gone else detail,
+    )
 
 
 def _response(body: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:

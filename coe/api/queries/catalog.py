@@ -54,8 +54,8 @@ class CatalogQuery:
             owners=not fields.isdisjoint(_OWNERS),
             live=not fields.isdisjoint(_VERSIONS),
         )
-        async with info.context.read() as read:
-            return CatalogConnection.of_hits(await find_entries(read, request))
+        hits = await info.context.read_from_standby(lambda read: find_entries(read, request))
+        return CatalogConnection.of_hits(hits)
 
     @field
     async def flow(self, info: Info, ref: str) -> Flow | None:

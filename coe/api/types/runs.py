@@ -436,8 +436,10 @@ async def runs_page(
     info: Info, wanted: Wanted, first: int | None, after: str | None
 ) -> Connection[Run]:
     """A page of runs, the newest first."""
-    async with info.context.read() as read:
-        page = await queries.runs(read, wanted, first=page_size(first), after=after)
+    size = page_size(first)
+    page = await info.context.read_from_standby(
+        lambda read: queries.runs(read, wanted, first=size, after=after)
+    )
     return Connection.of(page, Run.of)
 
 
