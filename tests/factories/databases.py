@@ -18,6 +18,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import Unavailable
+from coe.migrations import run as migrations
 from coe.settings import Settings
 
 ReturnT = TypeVar("ReturnT")
@@ -48,6 +49,7 @@ async def fill_database(url: str, signing_key_file: Path, folder: Path) -> None:
     signer = SigningKey.load(signing_key_file, Settings().log_origin)
     database = Database(url, info={SIGNER: signer})
     await database.create_all()
+    await stamp(database, migrations.head())
     async with database.session() as session:
         await load_access_files(session, folder)
         await session.commit()
