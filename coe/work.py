@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Hashable,
@@ -22,7 +21,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import machines, tokens
@@ -38,6 +36,7 @@ from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
 from coe.audit.readings import Readings
+from coe.audit.refused_tags import refused_tag
 from coe.authentication import Authentication, Caller, RequestInfo
 from coe.confined.budget import Budget, Turns
 from coe.confined.pool import Computing, shared
@@ -58,28 +57,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 __all__ = ["Platform", "Read", "RequestInfo", "Work", "check_reason"]
-
-_SOURCES: Final = {
-    "access": "access",
-    "audit": "audit:log",
-    "client": "access",
-    "decision": "catalog",
-    "event": "runs",
-    "flow": "catalog",
-    "human_task": "runs",
-    "person": "access",
-    "run": "runs",
-    "schedule": "runs",
-    "scim": "access",
-    "session": "access",
-    "team": "access",
-    "template": "catalog",
-    "token": "access",
-    "trust": "access",
-    "worker": "access",
-}
-_TAGS: Final = {tag.value: tag for tag in Tag}
-
 
 Rows = Sequence[Sequence[Any]]
 MAX_REASON_LENGTH: Final = 2000
@@ -115,14 +92,6 @@ async def highest_recorded(session: AsyncSession) -> int:
 
 
 VERSION_RESOURCE: Final = "policy:version:"
-
-
-def _refused_tag(permission: Permission) -> Tag:
-    """The tag of the refused verb, so that a search for the verb finds its refusals too."""
-    noun, verb = permission.value.split(":", 1)
-    source = _SOURCES.get(noun, "")
-    name = f"{source}:{verb}" if ":" in source else f"{source}:{noun}:{verb}"
-    return _TAGS.get(name, Tag.ACCESS_PERMISSION_REFUSE)
 
 
 def _step_up_error(actor: Actor, permission: Permission, line: StepUpLine) -> StepUpRequired:
@@ -259,7 +228,7 @@ class Work(Read):
         )
         if not decision.allowed:
             event = self._event(
-                _refused_tag(permission),
+                refused_tag(permission),
                 resource=resource,
                 team=team,
                 decision=decision,
@@ -277,7 +246,7 @@ class Work(Read):
         if stale is not None:
             self._denied.append(
                 self._event(
-                    _refused_tag(permission),
+                    refused_tag(permission),
                     resource=resource,
                     team=team,
                     decision=decision,
@@ -382,14 +351,6 @@ def _with_credential(detail: JSON, actor: Actor) -> JSON:
     return {**(detail or {}), "credential": actor.credential, "maker": actor.maker}
 
 
-def _standby(settings: Settings, name: str, primary: DirectConnections) -> Standby | None:
-    """The standby of the settings; nothing connects yet."""
-    database = Database.standing_by(settings, name=name, pool_size=10)
-    if database is None:
-        return None
-    return Standby(database, primary, max_lag_seconds=settings.replica_max_lag_seconds)
-
-
 @dataclass(slots=True)
 class Platform:
     """The parts that a composition root creates once: database, policies, keys, clock.
@@ -422,7 +383,7 @@ class Platform:
         """Derive the keys for machines from the signing key; read the rate limits."""
         self.token_uses = TokenUses(self.database)
         self.reader = self.database.readers()
-        self.standby = _standby(self.settings, self.database.name, self.reader)
+        self.standby = Standby.of(self.settings, self.database.name, self.reader)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
@@ -510,54 +471,32 @@ class Platform:
         request: RequestInfo | None = None,
         readings: Readings | None = None,
         policy: Policy | None = None,
+        standby: Standby | None = None,
     ) -> AsyncIterator[Read]:
         """Open a session for reading; it is never committed.
 
         The definitions that are read in it are recorded when it is over, unless `readings` takes
-        them. `policy` is the one in force, if the caller has read that a moment ago.
+        them. `policy` is the one in force, if the caller has read that a moment ago; it must have
+        done so for a session of the `standby`.
         """
         if readings is None:
             async with (
                 self.readings(actor, request) as own,
-                self.read(actor, request, own, policy) as read,
+                self.read(actor, request, own, policy, standby) as read,
             ):
                 yield read
             return
         info = request or RequestInfo()
-        async with self.database.session() as session:
+        database, reader = (standby.database, standby.reader) if standby else (self.database, None)
+        async with database.session() as session:
             if policy is None:
                 policy = await self.policies.current(session, now=self.clock())
-            yield Read(self, session, actor, policy, self.clock(), info, readings)
+            yield Read(self, session, actor, policy, self.clock(), info, readings, reader)
 
-    async def read_from_standby(  # those of `read`, and the function
-        self,
-        actor: Actor,
-        request: RequestInfo,
-        readings: Readings,
-        policy: Policy | None,
-        function: Callable[[Read], Awaitable[T]],
-    ) -> T:
-        """What a function reads: from the standby if that has all, else from the primary.
-
-        The function may be called twice. It is one that shows something: who asks and what the
-        policy says is read from the primary, and so is what a verb decides on.
-        """
-        if self.standby is not None:
-            if policy is None:
-                async with self.database.session() as session:
-                    policy = await self.policies.current(session, now=self.clock())
-            if await self.standby.has_all():
-                reader = self.standby.reader
-                try:
-                    async with self.standby.database.session() as session:
-                        now = self.clock()
-                        return await function(
-                            Read(self, session, actor, policy, now, request, readings, reader)
-                        )
-                except (SQLAlchemyError, OSError) as error:
-                    self.standby.leave(error)
-        async with self.read(actor, request, readings, policy) as read:
-            return await function(read)
+    async def current_policy(self) -> Policy:
+        """The policy in force now."""
+        async with self.database.session() as session:
+            return await self.policies.current(session, now=self.clock())
 
     @asynccontextmanager
     async def readings(

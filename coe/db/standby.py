@@ -12,12 +12,15 @@ import asyncio
 import logging
 import math
 import time
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe.db import Database, DirectConnections, why_unreachable
+from coe.settings.database import DatabaseSettings
 
+FAILURES: Final = (SQLAlchemyError, OSError)
+"""What a read raises if the standby is away, or has ended it."""
 LEFT_ALONE_SECONDS: Final = 5.0
 """How long a standby is not asked after it was away or too far behind."""
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02)
@@ -44,6 +47,14 @@ class Standby:
         self._left_until = -math.inf
         self._why: str | None = None
 
+    @classmethod
+    def of(cls, settings: DatabaseSettings, name: str, primary: DirectConnections) -> Self | None:
+        """The standby of the settings, or None; nothing connects yet."""
+        database = Database.standing_by(settings, name=name, pool_size=10)
+        if database is None:
+            return None
+        return cls(database, primary, max_lag_seconds=settings.replica_max_lag_seconds)
+
     async def has_all(self) -> bool:
         """Whether it has replayed what is committed now; waits a little for it."""
         if time.monotonic() < self._left_until:
@@ -54,7 +65,7 @@ class Standby:
                 return await self._replays(position)
         except TimeoutError:
             self._leave(f"it is more than {self.max_lag_seconds:g} seconds behind")
-        except (SQLAlchemyError, OSError) as error:
+        except FAILURES as error:
             self.leave(error)
         return False
 

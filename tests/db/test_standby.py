@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from graphql import parse
 from sqlalchemy import text
 
 from coe import content
+from coe.api.graphql.context import Context, EngineStatus
+from coe.app import NO_ENGINE
 from coe.audit.log import append
 from coe.audit.readings import Readings
 from coe.authentication import RequestInfo
@@ -52,8 +55,15 @@ async def where(platform: Platform) -> tuple[bool, int]:
         stands_by, number = row.one()
         return stands_by, number
 
-    about, readings = RequestInfo(), Readings()
-    return await platform.read_from_standby(SALES_OWNER, about, readings, None, look)
+    context = Context(
+        platform=platform,
+        actor=SALES_OWNER,
+        request=RequestInfo(),
+        document=parse("{ teams { id } }"),
+        engine=lambda: EngineStatus(NO_ENGINE, seen=False),
+        readings=Readings(),
+    )
+    return await context.read_from_standby(look)
 
 
 async def write(platform: Platform) -> None:

@@ -21,6 +21,7 @@ from strawberry.dataloader import DataLoader
 from coe.access.actor import Actor
 from coe.access.policy import Policy
 from coe.audit.readings import Readings
+from coe.db.standby import FAILURES
 from coe.errors import NotFound
 from coe.execution.engine import EngineHealth
 from coe.work import Platform, Read, RequestInfo, Work
@@ -70,19 +71,24 @@ class Context:
             yield read
 
     async def read_from_standby(self, function: Callable[[Read], Awaitable[T]]) -> T:
-        """What a function reads as this actor, from a standby if possible.
+        """What a function reads: from the standby if that has all, else from the primary.
 
-        For what a field of the root shows; see `Platform.read_from_standby`.
+        The function may be called twice. It is of a field that shows something: who asks and what
+        the policy says is read from the primary, and so is what a verb decides on.
         """
-
-        async def reading(read: Read) -> T:
-            if self.keeps_policy:
-                self.policy = read.policy
+        platform, standby = self.platform, self.platform.standby
+        if standby is not None and await standby.has_all():
+            policy = self.policy or await platform.current_policy()
+            self.policy = policy if self.keeps_policy else None
+            try:
+                async with platform.read(
+                    self.actor, self.request, self.readings, policy, standby
+                ) as read:
+                    return await function(read)
+            except FAILURES as error:
+                standby.leave(error)
+        async with self.read() as read:
             return await function(read)
-
-        return await self.platform.read_from_standby(
-            self.actor, self.request, self.readings, self.policy, reading
-        )
 
     def work(self) -> AbstractAsyncContextManager[Work]:
         """Open a transaction as this actor, committed at its end."""

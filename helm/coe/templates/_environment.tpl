@@ -5,6 +5,7 @@
 {{- define "coe.secretTable" -}}
 databaseUrl: {variable: COE_DATABASE_URL_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 directDatabaseUrl: {variable: COE_DATABASE_DIRECT_URL_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
+replicaDatabaseUrl: {variable: COE_DATABASE_REPLICA_URL_FILE, of: [api]}
 migrateDatabaseUrl: {variable: COE_MIGRATE_DATABASE_URL_FILE, of: [migrate]}
 sealerDatabaseUrl: {variable: COE_SEALER_DATABASE_URL_FILE, of: [api, sealer, migrate]}
 kek: {variable: COE_KEK_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
