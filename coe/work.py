@@ -383,7 +383,7 @@ class Platform:
         """Derive the keys for machines from the signing key; read the rate limits."""
         self.token_uses = TokenUses(self.database)
         self.reader = self.database.readers()
-        self.standby = Standby.of(self.settings, self.database.name, self.reader)
+        self.standby = Standby.of(self.settings, self.reader)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds

@@ -48,9 +48,9 @@ class Standby:
         self._why: str | None = None
 
     @classmethod
-    def of(cls, settings: DatabaseSettings, name: str, primary: DirectConnections) -> Self | None:
+    def of(cls, settings: DatabaseSettings, primary: DirectConnections) -> Self | None:
         """The standby of the settings, or None; nothing connects yet."""
-        database = Database.standing_by(settings, name=name, pool_size=10)
+        database = Database.standing_by(settings, name="coe-standby", pool_size=10)
         if database is None:
             return None
         return cls(database, primary, max_lag_seconds=settings.replica_max_lag_seconds)
