@@ -28,7 +28,7 @@ from coe.execution.engine import Engine, EngineHealth
 from coe.formats import instants
 from coe.gateway.router import Gateway
 from coe.identity.signin.sign_ins import SignIns
-from coe.installation.status import Check, outbox_check, revision_of, schema_check
+from coe.installation.status import Check, outbox_check, revision_of, schema_check, sinks_check
 from coe.processes.housekeeping import Housekeeping
 from coe.processes.http_process import HttpProcess
 from coe.processes.readiness import engine_check, sealing_check
@@ -174,10 +174,11 @@ class Services:
         """Whether the tables are those of this version, and what waits for dispatch."""
         async with self.platform.database.session() as session:
             revision, outbox = await revision_of(session), await outbox_check(session)
+            sinks = await sinks_check(session)
         schema = await asyncio.to_thread(schema_check, revision)
         return {
             each.part: {"state": each.health.value, "detail": each.detail, **each.data}
-            for each in (schema, outbox)
+            for each in (schema, outbox, sinks)
         }
 
     async def policy_problem(self) -> str | None:

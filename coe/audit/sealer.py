@@ -46,6 +46,7 @@ from coe.audit.records import (
     AuditEventRecord,
 )
 from coe.audit.signed_file import Signed
+from coe.audit.sinks.keeper import SinkKeeper
 from coe.audit.threads import in_thread
 from coe.audit.tree import TreeDamaged, frontier_at
 from coe.crypto.signing import SigningKey
@@ -127,12 +128,16 @@ class LogSealer:
         clock: Callable[[], datetime] = utcnow,
         batch: int = _BATCH,
         lease: SealerLease | None = None,
+        sinks: SinkKeeper | None = None,
     ) -> None:
         self.problem: str | None = None
         self.active: bool | None = None
         self._database = database
         self._signer = signer
+        self._sinks = sinks
         self._history = SignedHistory(checkpoint_file, signer.public)
+        if sinks is not None:
+            self._history.elsewhere = sinks.elsewhere
         self._admission = admission
         self._clock = clock
         self._batch = batch
@@ -146,6 +151,15 @@ class LogSealer:
 
     async def run_forever(self) -> None:
         """Seal new events until cancelled; an error is logged, and the attempt repeated."""
+        keeping = asyncio.create_task(self._sinks.run_forever()) if self._sinks else None
+        try:
+            await self._seal_forever()
+        finally:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _seal_forever(self) -> None:
         while True:
             self._wakeup.clear()
             try:
@@ -197,6 +211,8 @@ class LogSealer:
 
     async def _turn(self, session: AsyncSession, fence: int) -> int:
         """Complete what was signed, or else seal what waits; the files and the lease are locked."""
+        if self._sinks is not None:
+            await self._sinks.require()
         newest = await self._newest(session)
         log = await self._continued(session, newest)
         unfinished = log.unfinished
@@ -214,6 +230,8 @@ class LogSealer:
         if newest is not None:
             with writing_to("file"):
                 await self._history.publish(newest)
+            if self._sinks is not None:
+                self._sinks.offer(newest)
         self._settled = True
         return handled
 

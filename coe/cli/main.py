@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "schedule": "coe.cli.schedule",
     "sealer": "coe.cli.processes.sealer",
     "session": "coe.cli.identity.session",
+    "sink": "coe.cli.installation.sink",
     "status": "coe.cli.installation.status",
     "system": "coe.cli.system",
     "task": "coe.cli.task.group",

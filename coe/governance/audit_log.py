@@ -23,6 +23,8 @@ from coe.audit.findings import Verification
 from coe.audit.queries import AuditEventFilter, Inclusion, Window
 from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.sealer import LogSealer
+from coe.audit.sinks.configured import open_sinks
+from coe.audit.sinks.keeper import SinkKeeper
 from coe.audit.verification import verify
 from coe.db import Database
 from coe.db.limits import allow_long_reading
@@ -178,8 +180,15 @@ async def verify_log(platform: Platform) -> Verification:
 
 def open_sealer(platform: Platform, database: Database) -> LogSealer:
     """The sealer of the log, over the database as the role that seals."""
-    path = platform.settings.checkpoint_path
-    return LogSealer(database, platform.signer, path, admission_of(platform))
+    settings = platform.settings
+    sinks = open_sinks(settings.checkpoint_sinks_file, settings.ca_file)
+    return LogSealer(
+        database,
+        platform.signer,
+        settings.checkpoint_path,
+        admission_of(platform),
+        sinks=SinkKeeper(database, platform.macs, platform.signer.public, sinks),
+    )
 
 
 def admission_of(platform: Platform) -> Admission:

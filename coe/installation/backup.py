@@ -19,7 +19,13 @@ from coe.db import Database, utcnow, why_unreachable
 from coe.errors import Invalid, Problem, Unavailable
 from coe.formats import instants
 from coe.installation.restore import data_keys_check
-from coe.installation.status import Check, Health, revision_of, schema_check
+from coe.installation.status import (
+    Check,
+    Health,
+    revision_of,
+    schema_check,
+    sinks_check,
+)
 from coe.json_types import JSON
 from coe.secret_files import SecretFileRefused
 from coe.settings import Settings
@@ -87,6 +93,7 @@ async def backup_status(
             macs = MacKeys(settings.mac_key_path)
             checks.append(await data_keys_check(settings, database, macs))
             checks.append(await _old_keys(session, settings))
+            checks.append(await sinks_check(session))
     except (SQLAlchemyError, OSError) as error:
         detail = f"does not answer ({why_unreachable(error)})"
         return [Check("database", Health.PROBLEM, detail, "is COE_DATABASE_URL right?")]

@@ -20,6 +20,7 @@ from coe.audit.admission import Admission
 from coe.audit.losses import Loss, confirmation_of, find_loss
 from coe.audit.outside import checkpoints_in_files
 from coe.audit.queries import newest_checkpoint
+from coe.audit.sinks.configured import open_sinks
 from coe.audit.verification import verify
 from coe.crypto.keys import KEYS, Keyring
 from coe.crypto.mac import MacKeys
@@ -28,6 +29,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
 from coe.errors import CoeError
 from coe.installation.keys import key_states
+from coe.installation.sinks import checkpoints_in_sinks
 from coe.installation.status import Check, Health, revision_of, schema_check
 from coe.json_types import JSON
 from coe.migrations.uncoded import CODED
@@ -161,6 +163,9 @@ class _Verification:
     async def _loss(self, session: AsyncSession) -> Loss | None:
         path = self._settings.checkpoint_path
         found, problems = await asyncio.to_thread(checkpoints_in_files, path, self._key)
+        sinks = open_sinks(self._settings.checkpoint_sinks_file, self._settings.ca_file)
+        in_sinks, unread = await checkpoints_in_sinks(sinks, self._key)
+        found, problems = found | in_sinks, problems | unread
         newest = await newest_checkpoint(session)
         if newest is not None:
             newest = type(newest).open(newest.note, self._key)

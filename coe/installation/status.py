@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.policy_store import PolicyStore
 from coe.audit.horizon import horizon_holder
+from coe.audit.sinks.state import sink_states
 from coe.audit.watch import sealing_state
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
@@ -46,6 +47,9 @@ __all__ = [
 
 OVERDUE: Final = timedelta(seconds=60)
 """How long a message of the outbox may be due before that is a warning."""
+BEHIND_SECONDS: Final = 600.0
+"""For how long a sink may lack the newest checkpoint before that is a warning."""
+SINKS_PAGE: Final = "docs/operations/backup.md#sinks"
 _REVISION: Final = text("SELECT version_num FROM alembic_version")
 
 
@@ -64,6 +68,7 @@ async def installation_status(settings: Settings) -> list[Check]:
             looks: dict[str, _Look] = {
                 "policy": _policy,
                 "sealing": _sealing,
+                "checkpoint sinks": lambda session, _: sinks_check(session),
                 "outbox": lambda session, _: outbox_check(session),
                 "team workers": _team_workers,
             }
@@ -178,6 +183,32 @@ async def _sealing(session: AsyncSession, settings: Settings) -> Check:
         held = f"; the oldest writing transaction is that of {holder}" if holder else ""
         return Check("sealing", Health.PROBLEM, detail + held, f"does an API run? {mends}", data)
     return Check("sealing", Health.OK, detail, data=data)
+
+
+async def sinks_check(session: AsyncSession) -> Check:
+    """Whether the sinks keep the newest checkpoint, or how long they have lacked it."""
+    states = await sink_states(session)
+    data: dict[str, JSON] = {
+        each.name: {
+            "treeSize": each.tree_size,
+            "behindSeconds": round(each.behind_seconds, 1),
+            "error": each.error,
+        }
+        for each in states
+    }
+    late = [each for each in states if each.behind_seconds > BEHIND_SECONDS]
+    if late:
+        listed = ", ".join(
+            f"{each.name} for {each.behind_seconds:.0f} s ({each.error or 'no answer'})"
+            for each in late
+        )
+        health = Health.PROBLEM if len(late) == len(states) else Health.WARNING
+        detail = f"without the newest checkpoint: {listed}"
+        return Check("checkpoint sinks", health, detail, SINKS_PAGE, data)
+    if not states:
+        detail = "none beside the file: whoever has this machine can cut the log back"
+        return Check("checkpoint sinks", Health.OK, detail, data=data)
+    return Check("checkpoint sinks", Health.OK, f"{len(states)} up to date", data=data)
 
 
 async def outbox_check(session: AsyncSession) -> Check:

@@ -147,6 +147,12 @@ class DatabaseSettings(BaseSettings):
             " default `checkpoints` in the data folder."
         ),
     )
+    checkpoint_sinks_file: Path | None = Field(
+        default=None,
+        description=(
+            "The YAML file of further places that keep checkpoints of the audit log (mode 0600)."
+        ),
+    )
     log_origin: str = Field(
         default="coe.local/audit",
         description="The name of the audit log in its checkpoints and in its verifier key.",

@@ -82,6 +82,7 @@ ALLOWED = {
     ("coe/installation/configuration.py", "urlsplit"): "hides the password of an address",
     ("coe/api/http/browser.py", "urlsplit"): ADDRESS,
     ("coe/processes/http_process.py", "urlsplit"): ADDRESS,
+    ("coe/audit/sinks/object_store.py", "urlsplit"): ADDRESS,
     ("coe/channels.py", "urlsplit"): ADDRESS,
     ("coe/cli/api_client.py", "urlsplit"): ADDRESS,
     ("coe/demo/run.py", "urlsplit"): ADDRESS,

@@ -40,6 +40,7 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform
         "keys": Health.OK,
         "policy": Health.OK,
         "sealing": Health.OK,
+        "checkpoint sinks": Health.OK,
         "outbox": Health.OK,
         "team workers": Health.OK,
         "engine": Health.WARNING,

@@ -1,0 +1,210 @@
+"""Keeps the sinks up to date, and compares them with the database before anything is sealed.
+
+A sink that answers has at least what it had, and nothing that the database lacks; else nothing is
+sealed. One that is down stops nothing: it is tried again, and compared before it is sent anything.
+How far behind it is, is in the database, for the alarm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.queries import newest_checkpoint
+from coe.audit.sinks.sink import Sink, SinkAhead, SinkFailed
+from coe.audit.sinks.state import SINK_CODES, known_sinks, note_failure, note_kept
+from coe.audit.tree import consistency_path
+from coe.crypto.mac import MacKeys
+from coe.crypto.signing import NoteRefused, VerifyKey
+from coe.db import Database
+from coe.errors import CoeError
+
+RETRY_SECONDS: Final = 5.0
+COMPARE_SECONDS: Final = 10.0
+"""How long the first comparison waits for all sinks together."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+class SinkRefused(CoeError):
+    """A sink is not as the database knows it: nothing is sealed until somebody has looked at it."""
+
+
+class SinkKeeper:
+    """The sinks of one sealer.
+
+    `elsewhere` are the newest checkpoints that sinks keep, by name; `refused` says of a sink why
+    nothing may be sealed because of it.
+    """
+
+    def __init__(
+        self, database: Database, macs: MacKeys, key: VerifyKey, sinks: Sequence[Sink]
+    ) -> None:
+        self.elsewhere: dict[str, Checkpoint] = {}
+        self.refused: dict[str, str] = {}
+        self._database = database
+        self._macs = macs
+        self._key = key
+        self._sinks = {each.name: each for each in sinks}
+        self._compared: set[str] = set()
+        self._kept: dict[str, Checkpoint | None] = {}
+        self._news: dict[str, asyncio.Event] = {name: asyncio.Event() for name in self._sinks}
+        self._newest: Checkpoint | None = None
+        self._first = True
+        self._again_at = 0.0
+
+    async def require(self) -> None:
+        """Require that no sink contradicts the database; the first time each is asked.
+
+        Raises:
+            SinkRefused: One does.
+        """
+        now = time.monotonic()
+        if self._first or (self.refused and now > self._again_at):
+            await self._compare_all()
+            self._first, self._again_at = False, now + RETRY_SECONDS
+        if self.refused:
+            raise SinkRefused("; ".join(f"{name}: {why}" for name, why in self.refused.items()))
+
+    def offer(self, checkpoint: Checkpoint) -> None:
+        """Have every sink keep the newest checkpoint, in a while."""
+        if checkpoint != self._newest:
+            self._newest = checkpoint
+            for each in self._news.values():
+                each.set()
+
+    async def run_forever(self) -> None:
+        """Send to the sinks what is offered, until cancelled."""
+        await asyncio.gather(*(self._serve(each) for each in self._sinks.values()))
+
+    async def keep(self, sink: Sink) -> bool:
+        """Send a sink the newest checkpoint once; whether it has it then."""
+        newest = self._newest
+        if newest is None or self._kept.get(sink.name) == newest:
+            return True
+        try:
+            if sink.name not in self._compared:
+                await self._compare(sink)
+            ahead = self.elsewhere.get(sink.name)
+            if sink.name in self.refused or (ahead and ahead.place > newest.place):
+                return False
+            await sink.keep(newest, self._kept.get(sink.name), self._prove)
+        except SinkAhead as error:
+            self.refused[sink.name] = (
+                f"{error.message}, and the database has {newest.tree_size}: look for that "
+                "checkpoint in another sink, or for a newer backup"
+            )
+        except SinkFailed as error:
+            await self._failed(sink, error)
+        else:
+            async with self._database.session() as session:
+                await note_kept(session, self._macs, sink, newest)
+                await session.commit()
+            self._kept[sink.name] = newest
+            return True
+        return False
+
+    async def _serve(self, sink: Sink) -> None:
+        while True:
+            await self._news[sink.name].wait()
+            self._news[sink.name].clear()
+            try:
+                done = await self.keep(sink)
+            except (SQLAlchemyError, OSError) as error:
+                _LOG.warning("a sink could not be noted: %s", type(error).__name__)
+                done = False
+            if not done:
+                self._news[sink.name].set()
+            await asyncio.sleep(sink.every if done else max(sink.every, RETRY_SECONDS))
+
+    async def _compare_all(self) -> None:
+        async with self._database.session() as session:
+            known = await known_sinks(session)
+        self.refused = {
+            name: (
+                f"the database knows a sink of this name, and COE_CHECKPOINT_SINKS_FILE has none: "
+                f"name it there, or coe sink remove {name}"
+            )
+            for name in known
+            if name not in self._sinks
+        }
+        self._compared.clear()
+        await asyncio.gather(*(self._compare_or_note(each) for each in self._sinks.values()))
+
+    async def _compare_or_note(self, sink: Sink) -> None:
+        try:
+            async with asyncio.timeout(COMPARE_SECONDS):
+                await self._compare(sink)
+        except (SinkFailed, TimeoutError) as error:
+            await self._failed(sink, error)
+
+    async def _compare(self, sink: Sink) -> None:
+        """Compare what a sink keeps with what the database knows of it, and with the log."""
+        async with self._database.session() as session:
+            row = (await known_sinks(session)).get(sink.name)
+            newest = await newest_checkpoint(session)
+        self.elsewhere.pop(sink.name, None)
+        why = self._unknown(sink, row)
+        kept = None if why or not sink.readable else await self._read(sink)
+        known = self._opened(row.note) if row is not None and row.note and not why else None
+        if not why and sink.readable:
+            why = _shorter(kept, known)
+        if why:
+            self.refused[sink.name] = why
+            return
+        self._compared.add(sink.name)
+        self._kept[sink.name] = kept or known
+        losses = self._opened(newest.note).losses if newest else ()
+        place = self._opened(newest.note).place if newest else (0, 0)
+        for each in (kept, known):
+            if each is not None and (each.place > place or each.lost_by(losses)):
+                self.elsewhere[sink.name] = each
+
+    def _unknown(self, sink: Sink, row: Any) -> str | None:
+        if row is None:
+            return f"the database does not know this sink: coe sink add {sink.name}"
+        if not SINK_CODES.fits(self._macs, row) or row.kind != sink.kind:
+            return (
+                "what the database knows of it was changed there: find out by whom, then "
+                f"coe sink add {sink.name} --again"
+            )
+        return None
+
+    async def _read(self, sink: Sink) -> Checkpoint | None:
+        note = await sink.newest()
+        return None if note is None else self._opened(note)
+
+    def _opened(self, note: str) -> Checkpoint:
+        try:
+            return Checkpoint.open(note, self._key)
+        except NoteRefused as refused:
+            raise SinkFailed(
+                f"its newest is no checkpoint of this log: {refused.message}"
+            ) from None
+
+    async def _failed(self, sink: Sink, error: Exception) -> None:
+        message = error.message if isinstance(error, CoeError) else "it does not answer in time"
+        _LOG.warning("the sink %s does not keep the newest checkpoint: %s", sink.name, message)
+        async with self._database.session() as session:
+            await note_failure(session, sink.name, message)
+            await session.commit()
+
+    async def _prove(self, old: int, new: int) -> tuple[bytes, ...]:
+        async with self._database.session() as session:
+            return await consistency_path(session, old, new)
+
+
+def _shorter(kept: Checkpoint | None, known: Checkpoint | None) -> str | None:
+    """Why a sink is refused: it does not keep any more what it had taken."""
+    if known is None or (kept is not None and kept.place >= known.place):
+        return None
+    has = "is empty" if kept is None else f"has one of {kept.tree_size}"
+    return (
+        f"it had a checkpoint of {known.tree_size} events, and {has} now: restore it, or find out "
+        "why and coe sink add … --again"
+    )
