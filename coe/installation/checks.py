@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from coe.installation.pages import PAGES
 from coe.json_types import JSON
 
 
@@ -27,6 +28,7 @@ class Check:
         detail: The same in a few words, for people.
         help: The next command, or the page that says what to do; None if there is nothing to do.
         data: The numbers behind it.
+        page: The page to read on, if it is not well; by default that of the part (`PAGES`).
     """
 
     part: str
@@ -34,3 +36,9 @@ class Check:
     detail: str
     help: str | None = None
     data: Mapping[str, JSON] = field(default_factory=dict)
+    page: str | None = None
+
+    def __post_init__(self) -> None:
+        """Name the page of the part."""
+        page = None if self.health is Health.OK else self.page or PAGES.get(self.part)
+        object.__setattr__(self, "page", page)

@@ -19,6 +19,7 @@ from coe.access.policy_store import PolicyStore
 from coe.audit.horizon import horizon_holder
 from coe.audit.sinks.state import sink_states
 from coe.audit.watch import sealing_state
+from coe.crypto.server_certificate import CertificateRefused, ServerCertificate
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
 from coe.engines.prefect_engine import PrefectEngine
@@ -27,6 +28,12 @@ from coe.formats import instants
 from coe.installation.checks import Check, Health
 from coe.installation.database_checks import limits_check, standby_check
 from coe.installation.keys import key_states
+from coe.installation.pages import (
+    OLD_TRANSACTION,
+    REFUSED_ROWS,
+    SEALER_ABSENT,
+    SEALER_FAILING,
+)
 from coe.json_types import JSON
 from coe.migrations import run as migrations
 from coe.outbox import OUTBOX
@@ -51,6 +58,16 @@ BEHIND_SECONDS: Final = 600.0
 """For how long a sink may lack the newest checkpoint before that is a warning."""
 SINKS_PAGE: Final = "docs/operations/backup.md#sinks"
 _REVISION: Final = text("SELECT version_num FROM alembic_version")
+_SEALER: Final = text("SELECT holder FROM audit_sealer WHERE id = 1 AND until > clock_timestamp()")
+_RUNS: Final = text("""
+    SELECT state, count(*) FROM runs
+    WHERE state IN ('REQUESTED', 'RUNNING', 'WAITING') GROUP BY state
+""")
+_LEFT: Final = text("""
+    SELECT count(*) FROM runs
+    WHERE lease_until < clock_timestamp() - CAST(:overdue AS interval)
+      AND state IN ('REQUESTED', 'RUNNING', 'WAITING')
+""")
 
 
 _Look = Callable[[AsyncSession, Settings], Awaitable[Check]]
@@ -70,6 +87,7 @@ async def installation_status(settings: Settings) -> list[Check]:
                 "sealing": _sealing,
                 "checkpoint sinks": lambda session, _: sinks_check(session),
                 "outbox": lambda session, _: outbox_check(session),
+                "runs": _runs,
                 "team workers": _team_workers,
             }
             if settings.pooled:
@@ -81,7 +99,7 @@ async def installation_status(settings: Settings) -> list[Check]:
             ]
     finally:
         await database.close()
-    return [*checks, *await _engine(settings)]
+    return [*checks, *await _engine(settings), *await asyncio.to_thread(_certificate, settings)]
 
 
 def schema_check(revision: str | None) -> Check:
@@ -168,20 +186,31 @@ async def _policy(session: AsyncSession, settings: Settings) -> Check:
 
 async def _sealing(session: AsyncSession, settings: Settings) -> Check:
     state = await sealing_state(session)
+    sealer: str | None = await session.scalar(_SEALER)
     data: dict[str, JSON] = {
         "waiting": state.waiting,
         "oldestSeconds": round(state.seconds, 1),
         "refused": state.refused,
+        "sealer": sealer,
     }
-    mends = "docs/operations.md#what-to-watch"
     if state.refused:
         detail = f"{state.refused} rows are refused: the platform did not write them"
-        return Check("sealing", Health.PROBLEM, detail, f"coe audit verify, {mends}", data)
+        mends = "coe audit refused, coe audit verify"
+        return Check("sealing", Health.PROBLEM, detail, mends, data, REFUSED_ROWS)
     detail = f"{state.waiting} events wait, the oldest for {state.seconds:.0f} s"
-    if state.seconds > settings.seal_alarm_seconds:
+    late = state.seconds > settings.seal_alarm_seconds
+    if sealer is None:
+        health = Health.PROBLEM if late else Health.WARNING
+        mends = "does an API, or a sealer, run?"
+        return Check("sealing", health, f"nobody seals; {detail}", mends, data, SEALER_ABSENT)
+    if late:
         holder = await horizon_holder(session)
-        held = f"; the oldest writing transaction is that of {holder}" if holder else ""
-        return Check("sealing", Health.PROBLEM, detail + held, f"does an API run? {mends}", data)
+        if holder is None:
+            mends = "what do the log records of the sealer say?"
+            return Check("sealing", Health.PROBLEM, detail, mends, data, SEALER_FAILING)
+        held = f"{detail}; the oldest writing transaction is that of {holder}"
+        mends = "end that session of PostgreSQL"
+        return Check("sealing", Health.PROBLEM, held, mends, data, OLD_TRANSACTION)
     return Check("sealing", Health.OK, detail, data=data)
 
 
@@ -209,6 +238,36 @@ async def sinks_check(session: AsyncSession) -> Check:
         detail = "none beside the file: whoever has this machine can cut the log back"
         return Check("checkpoint sinks", Health.OK, detail, data=data)
     return Check("checkpoint sinks", Health.OK, f"{len(states)} up to date", data=data)
+
+
+async def _runs(session: AsyncSession, _: Settings) -> Check:
+    """How many runs have not ended, and whether somebody takes those whose holder is silent."""
+    rows = await session.execute(_RUNS)
+    data: dict[str, JSON] = dict.fromkeys(("requested", "running", "waiting"), 0)
+    data |= {row[0].lower(): row[1] for row in rows}
+    left: int = await session.scalar(_LEFT, {"overdue": OVERDUE}) or 0
+    detail = ", ".join(f"{count} {state}" for state, count in data.items())
+    data["left"] = left
+    if left:
+        detail = f"{detail}; {left} have a holder that is silent, and nobody takes them"
+        mends = "does a process with the loops run?"
+        return Check("runs", Health.WARNING, detail, mends, data)
+    return Check("runs", Health.OK, detail, data=data)
+
+
+def _certificate(settings: Settings) -> list[Check]:
+    """Until when the certificate in the files is good, if the API serves TLS; it reads them."""
+    try:
+        certificate = ServerCertificate.of(settings.tls_cert_file, settings.tls_key_file)
+    except CertificateRefused as error:
+        return [Check("tls", Health.PROBLEM, error.message, "replace the files")]
+    if certificate is None:
+        return []
+    ends = instants.write_seconds(certificate.ends)
+    if certificate.problem:
+        detail = f"{certificate.problem}: {ends}"
+        return [Check("tls", Health.WARNING, detail, "replace the files", {"notAfter": ends})]
+    return [Check("tls", Health.OK, f"good until {ends}", data={"notAfter": ends})]
 
 
 async def outbox_check(session: AsyncSession) -> Check:

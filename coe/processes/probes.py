@@ -89,7 +89,13 @@ class Probes:
             "status": "not ready" if wrong else "ready",
             "role": self.role,
             "problems": [
-                {"part": each.part, "detail": each.detail, "help": each.help} for each in wrong
+                {
+                    "part": each.part,
+                    "detail": each.detail,
+                    "help": each.help,
+                    "page": each.page,
+                }
+                for each in wrong
             ],
             "parts": {
                 each.part: {"state": each.health.value, "detail": each.detail, **each.data}

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import text, update
 
-from coe.db import new_id
+from coe.db import new_id, utcnow
 from coe.embedded_postgres import EmbeddedPostgres
+from coe.installation.pages import PAGES
 from coe.installation.status import Check, Health, installation_status, schema_check
 from coe.migrations import run as migrations
+from coe.runs.tables import RUNS
 from coe.settings import Settings
 from coe.work import Platform
 from tests.cli.commands import run
+from tests.factories.certificates import Authority
 from tests.factories.databases import fresh_database
+from tests.factories.runs import HTTP, central, publish, start
 
+SEALED_BY_SOMEBODY = (
+    "INSERT INTO audit_sealer (id, holder, fence, until)"
+    " VALUES (1, 'somebody', 1, now() + interval '1 hour')"
+    " ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until = excluded.until"
+)
+ROOT = Path(__file__).resolve().parents[2]
 AWAY = "postgresql://coe@127.0.0.1:9/coe"
 
 
@@ -28,11 +41,14 @@ async def execute(platform: Platform, statement: str, **values: object) -> None:
 
 async def checks(platform: Platform, **changed: object) -> dict[str, Check]:
     found = await installation_status(platform.settings.model_copy(update=changed))
-    assert all(each.help for each in found if each.health is not Health.OK), "what mends it?"
+    wrong = [each for each in found if each.health is not Health.OK]
+    assert all(each.help for each in wrong), "what mends it?"
+    assert all((ROOT / str(each.page).partition("#")[0]).is_file() for each in wrong)
     return {each.part: each for each in found}
 
 
 async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform) -> None:
+    await execute(platform, SEALED_BY_SOMEBODY)
     found = await checks(platform)
     assert {part: each.health for part, each in found.items()} == {
         "database": Health.OK,
@@ -42,6 +58,7 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform
         "sealing": Health.OK,
         "checkpoint sinks": Health.OK,
         "outbox": Health.OK,
+        "runs": Health.OK,
         "team workers": Health.OK,
         "engine": Health.WARNING,
     }
@@ -68,12 +85,65 @@ async def test_each_problem_is_told_with_what_mends_it(platform: Platform) -> No
         "schema": Health.PROBLEM,
         "keys": Health.PROBLEM,
         "policy": Health.PROBLEM,
+        "sealing": Health.WARNING,
         "outbox": Health.WARNING,
         "team workers": Health.WARNING,
         "engine": Health.PROBLEM,
     }
     assert found["outbox"].data["queued"] == 1
     assert found["schema"].help == "coe migrate"
+
+
+def test_every_part_that_is_looked_at_has_a_page_that_is_there() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "coe").rglob("*.py"))
+    assert set(re.findall(r"\bCheck\(\s*\"([^\"]+)\"", sources)) <= set(PAGES)
+    for page in PAGES.values():
+        file, _, heading = page.partition("#")
+        titles = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(), re.MULTILINE)
+        assert not heading or heading in {each.lower().replace(" ", "-") for each in titles}
+
+
+async def test_runs_that_nobody_takes_from_a_silent_holder(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="first")))
+    run = await start(platform, "sales/simple")
+    past = {"holder": "gone", "state": "RUNNING", "lease_until": utcnow() - timedelta(hours=1)}
+    async with platform.database.session() as session:
+        await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(past))
+        await session.commit()
+    found = (await checks(platform))["runs"]
+    assert found.health is Health.WARNING
+    assert found.data == {"requested": 0, "running": 1, "waiting": 0, "left": 1}
+
+
+@pytest.mark.parametrize(
+    ("sealer", "page"),
+    [
+        (False, "CoeSealerAbsent"),
+        (True, "CoeSealerFailing"),
+    ],
+)
+async def test_what_holds_up_the_sealing_has_its_page(
+    platform: Platform, *, sealer: bool, page: str
+) -> None:
+    await publish(platform, central("simple", HTTP.format(name="first")))
+    if sealer:
+        await execute(platform, SEALED_BY_SOMEBODY)
+    found = (await checks(platform, seal_alarm_seconds=0.0))["sealing"]
+    assert found.health is Health.PROBLEM
+    assert page in (found.page or "")
+
+
+async def test_the_certificate_is_looked_at_if_the_api_serves_tls(
+    platform: Platform, tmp_path: Path
+) -> None:
+    pair = Authority(tmp_path).issue("localhost", life=timedelta(days=30))
+    files = {"tls_cert_file": pair.cert, "tls_key_file": pair.key}
+    assert (await checks(platform, **files))["tls"].health is Health.OK
+    pair = Authority(tmp_path).issue("localhost", life=timedelta(days=2))
+    found = (await checks(platform, **files))["tls"]
+    assert (found.health, "soon" in found.detail) == (Health.WARNING, True)
+    pair.cert.write_text("")
+    assert (await checks(platform, **files))["tls"].health is Health.PROBLEM
 
 
 def test_a_revision_is_compared_with_those_of_this_version() -> None:

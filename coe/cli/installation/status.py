@@ -17,7 +17,8 @@ from coe.cli.settings_option import config_option, settings_from
 def command(config: str | None) -> Result:
     """Show how an installation is, and what to do next, from its settings; no API is asked.
 
-    Database, schema, keys, policy, sealing, outbox, workers, engine. Exit code 0 if all work, also
+    Database, schema, keys, policy, sealing, outbox, runs, workers, engine, certificate; what is
+    not well names a page. Exit code 0 if all work, also
     with warnings; 1 with a problem; 7 if the database does not answer.
     """
     from coe.installation.status import Health, installation_status  # noqa: PLC0415  # slow to import
@@ -28,5 +29,5 @@ def command(config: str | None) -> Result:
     away = any(each.part == "database" for each in problems)
     code = EXIT_CODES["UNAVAILABLE"] if away else int(bool(problems))
     columns = ["part", "health", "detail", "next"]
-    rows = [each | {"next": each["help"]} for each in data]
+    rows = [each | {"next": "\n".join(filter(None, (each["help"], each["page"])))} for each in data]
     return Result(data, Table(rows, columns), code=code)
