@@ -23,6 +23,7 @@ from coe.audit.horizon import horizon_holder
 from coe.audit.watch import sealing_state
 from coe.crypto.keys import NONCES_PER_KEY
 from coe.crypto.models import DataKey
+from coe.crypto.rotation import BACKUPS
 from coe.crypto.server_certificate import ServerCertificate
 from coe.db.tables import table_of
 from coe.installation.status import revision_of
@@ -100,6 +101,8 @@ async def measure(session: AsyncSession) -> None:
     metrics.SCHEMA_REVISION.labels("database").set(_number(revision))
     most = await session.scalar(select(func.max(_KEYS.c.reserved)))
     metrics.NONCES_USED.set((most or 0) / NONCES_PER_KEY)
+    newest = await session.scalar(select(func.max(BACKUPS.c.taken_at)))
+    metrics.BACKUP.set(newest.timestamp() if newest else 0)
     metrics.MEASURED.set(time.time())
 
 

@@ -186,6 +186,10 @@ SINK_MISSING: Final = gauge(
     "Since when the newest checkpoint of the log has been missing in a sink; 0 if it is there.",
     Label("sink", "configured sinks"),
 )
+BACKUP: Final = reading(
+    "coe_backup_timestamp_seconds",
+    "When the newest backup that was recorded (coe backup record) began; 0 without one.",
+)
 NONCES_USED: Final = reading(
     "coe_key_nonces_used_ratio",
     "Reserved nonces of the data key that has the most, of those after which it gets a successor.",

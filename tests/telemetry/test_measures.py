@@ -106,6 +106,18 @@ async def test_revision_keys_workers_and_the_time_of_the_reading(platform: Platf
     assert value("coe_measured_timestamp_seconds") > before
 
 
+async def test_when_the_newest_backup_began(platform: Platform) -> None:
+    await _measure(platform)
+    assert value("coe_backup_timestamp_seconds") == 0
+    await _execute(
+        platform,
+        "INSERT INTO backups (label, taken_at, kept_until, kek_ids) VALUES"
+        " ('old', to_timestamp(1000), now(), '{}'), ('new', to_timestamp(2000), now(), '{}')",
+    )
+    await _measure(platform)
+    assert value("coe_backup_timestamp_seconds") == 2000
+
+
 async def test_what_a_process_knows_by_itself(platform: Platform) -> None:
     async with platform.database.session() as session:
         await platform.policies.current(session)

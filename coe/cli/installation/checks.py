@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 def table_of(checks: Sequence[Check]) -> tuple[list[dict[str, Any]], Table]:
     """The data of the parts, and a table of them."""
     data = [asdict(each) for each in checks]
-    rows = [each | {"next": each["help"]} for each in data]
+    rows = [each | {"next": _next(each["help"], each["page"])} for each in data]
     return data, Table(rows, ["part", "health", "detail", "next"])
+
+
+def _next(mends: str | None, page: str | None) -> str | None:
+    """What mends it, and the page to read on, once."""
+    if mends is None or page is None or page in mends:
+        return mends or page
+    return f"{mends}\n{page}"
 
 
 def exit_code(checks: Sequence[Check]) -> int:
