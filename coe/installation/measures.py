@@ -20,6 +20,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.horizon import horizon_holder
+from coe.audit.sinks.state import sink_states
 from coe.audit.watch import sealing_state
 from coe.crypto.keys import NONCES_PER_KEY
 from coe.crypto.models import DataKey
@@ -155,6 +156,9 @@ async def _audit_log(session: AsyncSession) -> None:
     metrics.UNSEALED_OLDEST.set(state.seconds)
     metrics.REFUSED.set(state.refused)
     metrics.OLDEST_WRITER.set((holder and holder.seconds) or 0.0)
+    for sink in await sink_states(session):
+        since = time.time() - sink.behind_seconds if sink.behind_seconds else 0.0
+        metrics.SINK_MISSING.labels(sink.name).set(since)
     metrics.SEALER_PRESENT.set(bool(await session.scalar(_SEALER)))
 
 

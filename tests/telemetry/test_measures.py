@@ -118,6 +118,20 @@ async def test_when_the_newest_backup_began(platform: Platform) -> None:
     assert value("coe_backup_timestamp_seconds") == 2000
 
 
+async def test_since_when_a_sink_lacks_the_newest_checkpoint(platform: Platform) -> None:
+    await _execute(
+        platform,
+        "INSERT INTO audit_checkpoints (tree_size, root_hash, at, note, fence)"
+        " SELECT 1, '', now() - interval '1 hour', '', coalesce(max(fence), 0) FROM audit_sealer",
+        "INSERT INTO audit_sinks (name, kind, added_at, epoch, tree_size)"
+        " VALUES ('behind', 'folder', now(), 0, 0), ('even', 'folder', now(), 0, 1)",
+    )
+    await _measure(platform)
+    since = value("coe_audit_sink_missing_since_timestamp_seconds", sink="behind")
+    assert 3600 <= value("coe_measured_timestamp_seconds") - since < 7200
+    assert value("coe_audit_sink_missing_since_timestamp_seconds", sink="even") == 0
+
+
 async def test_what_a_process_knows_by_itself(platform: Platform) -> None:
     async with platform.database.session() as session:
         await platform.policies.current(session)
