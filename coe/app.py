@@ -28,7 +28,7 @@ from coe.execution.engine import Engine, EngineHealth
 from coe.formats import instants
 from coe.gateway.router import Gateway
 from coe.identity.signin.sign_ins import SignIns
-from coe.installation.status import Check, outbox_check, revision_of, schema_check, sinks_check
+from coe.installation.status import Check, outbox_check, schema_check, schema_state, sinks_check
 from coe.processes.housekeeping import Housekeeping
 from coe.processes.http_process import HttpProcess
 from coe.processes.readiness import engine_check, sealing_check
@@ -173,7 +173,7 @@ class Services:
     async def checks(self) -> dict[str, object]:
         """Whether the tables are those of this version, and what waits for dispatch."""
         async with self.platform.database.session() as session:
-            revision, outbox = await revision_of(session), await outbox_check(session)
+            revision, outbox = await schema_state(session), await outbox_check(session)
             sinks = await sinks_check(session)
         schema = await asyncio.to_thread(schema_check, revision)
         return {

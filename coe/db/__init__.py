@@ -68,6 +68,7 @@ MODELS = (
     "coe.audit.models",
     "coe.catalog.models",
     "coe.crypto.models",
+    "coe.db.revisions",
     "coe.idempotency",
     "coe.identity.models",
     "coe.identity.scim.models",

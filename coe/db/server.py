@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from coe.db.known_revisions import newest_known
 from coe.tls import distrust
 
 IDLE_IN_TRANSACTION_SECONDS: Final = 60
@@ -37,7 +38,8 @@ class Server:
 
     Attributes:
         url: The libpq URL, with how the server is verified.
-        name: What pg_stat_activity shows as the application.
+        name: What pg_stat_activity shows as the application, with the newest revision of the
+            schema that this code knows.
         pooled: Whether a pooler stands there that gives another server to each transaction. The
             driver then keeps no prepared statements, and no setting outlives a transaction.
         transaction_seconds: The age at which the server ends a transaction, before PostgreSQL 17
@@ -56,7 +58,7 @@ class Server:
             DatabaseNotTrusted: The server is not proven to be the right one.
             OSError, asyncpg.PostgresError: The server does not answer, or refuses.
         """
-        settings = {"application_name": self.name, "timezone": "UTC"}
+        settings = {"application_name": f"{self.name}/{newest_known()}", "timezone": "UTC"}
         options: dict[str, Any] = {}
         if self.pooled:
             options = {"statement_cache_size": 0, "connection_class": _BehindPooler}

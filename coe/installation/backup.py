@@ -22,8 +22,8 @@ from coe.installation.restore import data_keys_check
 from coe.installation.status import (
     Check,
     Health,
-    revision_of,
     schema_check,
+    schema_state,
     sinks_check,
 )
 from coe.json_types import JSON
@@ -86,7 +86,7 @@ async def backup_status(
     database = Database(settings.serving_url, name="coe-backup", pool_size=2)
     try:
         async with database.session() as session:
-            schema = await asyncio.to_thread(schema_check, await revision_of(session))
+            schema = await asyncio.to_thread(schema_check, await schema_state(session))
             if schema.health is not Health.OK:
                 return [schema]
             checks = [await _age(session, max_age), await wal_check(session, max_lag)]

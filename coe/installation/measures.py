@@ -27,8 +27,8 @@ from coe.crypto.models import DataKey
 from coe.crypto.rotation import BACKUPS
 from coe.crypto.server_certificate import ServerCertificate
 from coe.db.tables import table_of
-from coe.installation.status import revision_of
-from coe.migrations import run as migrations
+from coe.installation.status import schema_state
+from coe.migrations import revisions
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs.tables import NOW, TEAM_WORKERS
 from coe.runs.worker_presence import PRESENT
@@ -98,8 +98,8 @@ async def measure(session: AsyncSession) -> None:
     await _outbox(session)
     await _audit_log(session)
     await _workers(session)
-    revision = await revision_of(session)
-    metrics.SCHEMA_REVISION.labels("database").set(_number(revision))
+    state = await schema_state(session)
+    metrics.SCHEMA_REVISION.labels("database").set(_number(state.expanded if state else None))
     most = await session.scalar(select(func.max(_KEYS.c.reserved)))
     metrics.NONCES_USED.set((most or 0) / NONCES_PER_KEY)
     newest = await session.scalar(select(func.max(BACKUPS.c.taken_at)))
@@ -109,8 +109,8 @@ async def measure(session: AsyncSession) -> None:
 
 async def measure_process(platform: Platform, certificate: ServerCertificate | None = None) -> None:
     """Export at intervals what the parts of this process know by themselves, until cancelled."""
-    newest = await asyncio.to_thread(migrations.head)
-    metrics.SCHEMA_REVISION.labels("code").set(_number(newest))
+    needed = await asyncio.to_thread(revisions.needed)
+    metrics.SCHEMA_REVISION.labels("code").set(_number(needed))
     while True:
         export_process(platform, certificate)
         await asyncio.sleep(PROCESS_SECONDS)

@@ -30,7 +30,7 @@ from coe.db import Database, why_unreachable
 from coe.errors import CoeError
 from coe.installation.keys import key_states
 from coe.installation.sinks import checkpoints_in_sinks
-from coe.installation.status import Check, Health, revision_of, schema_check
+from coe.installation.status import Check, Health, schema_check, schema_state
 from coe.json_types import JSON
 from coe.migrations.uncoded import CODED
 from coe.outbox import OUTBOX
@@ -96,7 +96,7 @@ async def verify_restored(settings: Settings) -> Restored:
     database = Database(settings.serving_url, name="coe-restore", pool_size=2)
     try:
         async with database.session() as session:
-            revision = await revision_of(session)
+            revision = await schema_state(session)
     except (SQLAlchemyError, OSError) as error:
         await database.close()
         detail = f"does not answer ({why_unreachable(error)})"

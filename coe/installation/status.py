@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from functools import cache
 from typing import Final
 
 from sqlalchemy import func, select, text
@@ -22,6 +21,7 @@ from coe.audit.watch import sealing_state
 from coe.crypto.server_certificate import CertificateRefused, ServerCertificate
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
+from coe.db.revisions import APPLIED, RevisionKind, SchemaState
 from coe.engines.prefect_engine import PrefectEngine
 from coe.errors import CoeError, Unavailable
 from coe.formats import instants
@@ -35,7 +35,7 @@ from coe.installation.pages import (
     SEALER_FAILING,
 )
 from coe.json_types import JSON
-from coe.migrations import run as migrations
+from coe.migrations import revisions
 from coe.outbox import OUTBOX
 from coe.runs.tables import NOW, TEAM_WORKERS
 from coe.runs.worker_presence import PRESENT
@@ -48,8 +48,8 @@ __all__ = [
     "Health",
     "installation_status",
     "outbox_check",
-    "revision_of",
     "schema_check",
+    "schema_state",
 ]
 
 OVERDUE: Final = timedelta(seconds=60)
@@ -57,7 +57,6 @@ OVERDUE: Final = timedelta(seconds=60)
 BEHIND_SECONDS: Final = 600.0
 """For how long a sink may lack the newest checkpoint before that is a warning."""
 SINKS_PAGE: Final = "docs/operations/backup.md#sinks"
-_REVISION: Final = text("SELECT version_num FROM alembic_version")
 _SEALER: Final = text("SELECT holder FROM audit_sealer WHERE id = 1 AND until > clock_timestamp()")
 _RUNS: Final = text("""
     SELECT state, count(*) FROM runs
@@ -80,7 +79,7 @@ async def installation_status(settings: Settings) -> list[Check]:
         checks = [await _database(database)]
         if checks[0].health is Health.OK:
             async with database.session() as session:
-                checks.append(await asyncio.to_thread(schema_check, await revision_of(session)))
+                checks.append(await asyncio.to_thread(schema_check, await schema_state(session)))
             checks.append(await _keys(settings))
             looks: dict[str, _Look] = {
                 "policy": _policy,
@@ -102,34 +101,49 @@ async def installation_status(settings: Settings) -> list[Check]:
     return [*checks, *await _engine(settings), *await asyncio.to_thread(_certificate, settings)]
 
 
-def schema_check(revision: str | None) -> Check:
-    """Compare the revision of a database with those that this version works with; it blocks."""
-    needed = _revisions()[-1]
-    data: dict[str, JSON] = {"database": revision, "oldest": needed, "newest": needed}
-    if revision == needed:
-        return Check("schema", Health.OK, f"revision {revision}", data=data)
-    if revision is None:
-        return Check("schema", Health.PROBLEM, "no tables yet", "coe migrate", data)
-    detail = f"revision {revision}, and this version works with {needed}"
-    if revision < needed:
-        return Check("schema", Health.PROBLEM, f"{detail}: a migration is due", "coe migrate", data)
-    mends = "run the version that migrated it, docs/operations.md#setting-up"
-    return Check("schema", Health.PROBLEM, f"{detail}: it is of a newer version", mends, data)
+def schema_check(state: SchemaState | None) -> Check:
+    """Whether this version works with the revisions of a database; it blocks.
+
+    It does with each revision that it does not know, but for contracts of what it needs.
+    """
+    if state is None:
+        return Check("schema", Health.PROBLEM, "no tables yet", "coe migrate")
+    line = revisions.load()
+    due = [each.name for each in revisions.due(line, state)]
+    beyond = [each.revision for each in state.beyond(line[-1].name)]
+    waiting = [
+        each.name
+        for each in line
+        if each.kind is RevisionKind.CONTRACT and each.name not in {*due, *state.finished}
+    ]
+    data: dict[str, JSON] = {
+        "database": state.newest,
+        "oldest": revisions.needed(),
+        "newest": line[-1].name,
+        "due": list[JSON](due),
+        "beyond": list[JSON](beyond),
+        "contracts": list[JSON](waiting),
+    }
+    if beyond:
+        detail = f"{', '.join(beyond)} took away what this version needs: it knows {line[-1].name}"
+        mends = f"run the version that knows {beyond[-1]}, docs/operations.md#setting-up"
+        return Check("schema", Health.PROBLEM, f"{detail}, not newer ones", mends, data)
+    if due:
+        detail = f"a migration is due: {', '.join(due)} lacks in the database or is not finished"
+        return Check("schema", Health.PROBLEM, detail, "coe migrate", data)
+    newer = state.newest > line[-1].name
+    detail = f"revision {state.newest}" + (", of a newer version" if newer else "")
+    return Check("schema", Health.OK, detail, data=data)
 
 
-async def revision_of(session: AsyncSession) -> str | None:
-    """The revision of the database; None if it was never migrated."""
+async def schema_state(session: AsyncSession) -> SchemaState | None:
+    """The revisions of the database; None if it was never migrated."""
     try:
-        found: str | None = await session.scalar(_REVISION)
+        rows = (await session.execute(APPLIED)).all()
     except DBAPIError:
         await session.rollback()
         return None
-    return found
-
-
-@cache
-def _revisions() -> tuple[str, ...]:
-    return tuple(migrations.revisions())
+    return SchemaState.of((row[0], row[1], row[2], row[3]) for row in rows)
 
 
 async def _database(database: Database) -> Check:

@@ -1,1 +1,1 @@
-"""Alembic migrations, shipped in the wheel."""
+"""The migrations, shipped in the wheel."""

@@ -25,16 +25,17 @@ _LOG: Final = (
     "audit_losses",
     "audit_sinks",
 )
-_READ_ONLY: Final = ("alembic_version",)
+_READ_ONLY: Final = ("schema_revisions", "schema_backfills")
 _SERVING: Final = (
     "GRANT SELECT, INSERT ON audit_events TO {role}",
-    "GRANT SELECT ON audit_nodes, audit_checkpoints, audit_sealer, alembic_version TO {role}",
+    "GRANT SELECT ON audit_nodes, audit_checkpoints, audit_sealer, schema_revisions TO {role}",
     "GRANT SELECT ON audit_losses, audit_sinks TO {role}",
     "GRANT UPDATE ON audit_losses TO {role}",
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
 )
 _SEALING: Final = (
     "GRANT SELECT ON audit_events, audit_nodes, audit_checkpoints, audit_sealer TO {role}",
+    "GRANT SELECT ON schema_revisions TO {role}",
     "GRANT UPDATE (position, leaf_hash, refused) ON audit_events TO {role}",
     "GRANT INSERT ON audit_nodes, audit_checkpoints TO {role}",
     "GRANT INSERT, UPDATE ON audit_sealer TO {role}",

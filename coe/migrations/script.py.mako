@@ -1,25 +1,23 @@
 """${message}.
 
-Revision: ${up_revision}, after ${down_revision | comma,n}.
+Revision: ${name}.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
 from sqlalchemy.dialects import postgresql
-${imports if imports else ""}
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = '${name}'
+kind = 'expand'
+# An expand adds: nullable columns or such with a default, tables, constraints as NOT VALID. A
+# contract takes away what no process uses any more that knows it (kind = 'contract'). What takes
+# long or holds up others is done beside it, by what coe.migrations.online has:
+# indexes = (OnlineIndex('ix_runs_team', 'runs', '(team, id)'),)
+# backfills = (Backfill('runs', ('id',), "UPDATE runs SET a = 'b' WHERE {page} AND a IS NULL"),)
+# validations = (Validation('runs', 'ck_runs_a'),)
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
-
-
-def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${upgrades}

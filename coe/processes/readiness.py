@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe.audit.watch import SealingState
 from coe.db import why_unreachable
 from coe.execution.engine import EngineHealth
-from coe.installation.status import Check, Health, revision_of, schema_check
+from coe.installation.status import Check, Health, schema_check, schema_state
 from coe.work import Platform
 
 WATCH: Final = "docs/operations.md#what-to-watch"
@@ -24,7 +24,7 @@ async def database_checks(platform: Platform, *, policy: bool = True) -> list[Ch
     """Whether the database answers, has the tables of this version, and a policy in force."""
     try:
         async with platform.database.session() as session:
-            revision = await revision_of(session)
+            state = await schema_state(session)
             if policy:
                 await platform.policies.current(session, now=platform.clock())
     except (SQLAlchemyError, OSError) as error:
@@ -32,7 +32,7 @@ async def database_checks(platform: Platform, *, policy: bool = True) -> list[Ch
         return [Check("database", Health.PROBLEM, detail, "is the server up? coe status")]
     checks = [
         Check("database", Health.OK, "answers"),
-        await asyncio.to_thread(schema_check, revision),
+        await asyncio.to_thread(schema_check, state),
     ]
     return [*checks, policy_check(platform)] if policy else checks
 

@@ -32,7 +32,7 @@ PROCESS: Final = gauge(
 )
 SCHEMA_REVISION: Final = gauge(
     "coe_schema_revision",
-    "Number of a migration: the newest that this version knows (code), or that of the database.",
+    "Number of an expand: the newest that this version needs (code), or that the database has.",
     Label("of", "code, database"),
 )
 POLICY_VERSION: Final = reading(

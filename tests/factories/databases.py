@@ -18,7 +18,8 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import Unavailable
-from coe.migrations import run as migrations
+from coe.migrations.applying import note
+from coe.migrations.revisions import load
 from coe.settings import Settings
 
 ReturnT = TypeVar("ReturnT")
@@ -36,12 +37,11 @@ async def fresh_database(server: EmbeddedPostgres, template: str) -> AsyncIterat
     await connection.close()
 
 
-async def stamp(database: Database, revision: str | None) -> None:
-    """Note that a database stands at a revision."""
-    async with database.session() as session:
-        await session.execute(text("CREATE TABLE alembic_version (version_num text)"))
-        await session.execute(text("INSERT INTO alembic_version VALUES (:at)"), {"at": revision})
-        await session.commit()
+async def stamp(database: Database) -> None:
+    """Note that a database has every revision."""
+    async with database.engine.begin() as connection:
+        for revision in load():
+            await connection.run_sync(note, revision, finished=True)
 
 
 async def fill_database(url: str, signing_key_file: Path, folder: Path) -> None:
@@ -49,7 +49,7 @@ async def fill_database(url: str, signing_key_file: Path, folder: Path) -> None:
     signer = SigningKey.load(signing_key_file, Settings().log_origin)
     database = Database(url, info={SIGNER: signer})
     await database.create_all()
-    await stamp(database, migrations.head())
+    await stamp(database)
     async with database.session() as session:
         await load_access_files(session, folder)
         await session.commit()
@@ -78,7 +78,7 @@ async def cut_connections(database: Database, name: str = "%") -> None:
     """
     others = text(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-        " AND pid <> pg_backend_pid() AND application_name LIKE :name"
+        " AND pid <> pg_backend_pid() AND split_part(application_name, '/', 1) LIKE :name"
     )
     ended = text("SELECT pg_terminate_backend(:pid, 10000)")
     left = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")

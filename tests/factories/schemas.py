@@ -41,7 +41,7 @@ _QUERIES = {
 
 
 async def schema_of(url: str) -> set[tuple[object, ...]]:
-    """Everything that the schema of a database consists of but the table of Alembic."""
+    """Everything that the schema of a database consists of."""
     connection = await asyncpg.connect(url)
     found = {
         (kind, *row)
@@ -49,4 +49,4 @@ async def schema_of(url: str) -> set[tuple[object, ...]]:
         for row in await connection.fetch(query, SCHEMA)
     }
     await connection.close()
-    return {each for each in found if "alembic_version" not in str(each)}
+    return found

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import text, update
 
 from coe.db import new_id, utcnow
+from coe.db.known_revisions import newest_known
+from coe.db.revisions import Applied, RevisionKind, SchemaState
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.installation.pages import PAGES
 from coe.installation.status import Check, Health, installation_status, schema_check
-from coe.migrations import run as migrations
+from coe.migrations.revisions import load
 from coe.runs.tables import RUNS
 from coe.settings import Settings
 from coe.work import Platform
@@ -66,7 +68,7 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform
 
 async def test_each_problem_is_told_with_what_mends_it(platform: Platform) -> None:
     settings = platform.settings
-    await execute(platform, "UPDATE alembic_version SET version_num = '0001'")
+    await execute(platform, "DELETE FROM schema_revisions")
     await execute(platform, "UPDATE policy_state SET version = version + 1")
     await execute(
         platform,
@@ -146,13 +148,46 @@ async def test_the_certificate_is_looked_at_if_the_api_serves_tls(
     assert (await checks(platform, **files))["tls"].health is Health.PROBLEM
 
 
-def test_a_revision_is_compared_with_those_of_this_version() -> None:
-    head = migrations.head()
-    assert schema_check(head).health is Health.OK
-    assert "a migration is due" in schema_check("0001").detail
-    assert "newer version" in schema_check("9999").detail
+EXPAND, CONTRACT = RevisionKind
+KNOWN = newest_known()
+
+
+def state(*more: Applied, leave_out: str = "") -> SchemaState:
+    """The state of a database with every revision of this version but one, and with more."""
+    own = [Applied(each.name, each.kind, each.works_with, finished=True) for each in load()]
+    return SchemaState((*(each for each in own if each.revision != leave_out), *more))
+
+
+@pytest.mark.parametrize(
+    ("more", "leave_out", "health", "detail"),
+    [
+        ((), "", Health.OK, f"revision {KNOWN}"),
+        ((), KNOWN, Health.PROBLEM, f"a migration is due: {KNOWN}"),
+        ((Applied("9990", EXPAND, "0000", finished=False),), "", Health.OK, "of a newer version"),
+        ((Applied("9990", CONTRACT, KNOWN, finished=True),), "", Health.OK, "of a newer version"),
+        (
+            (Applied("9990", CONTRACT, "9980", finished=False),),
+            "",
+            Health.PROBLEM,
+            "9990 took away what this version needs",
+        ),
+    ],
+    ids=["its own", "older", "newer expand", "contract of what it needs not", "newer contract"],
+)
+def test_this_version_works_with_a_range_of_revisions(
+    more: tuple[Applied, ...], leave_out: str, health: Health, detail: str
+) -> None:
+    before = Applied("0001", EXPAND, "0000", finished=True)
+    found = SchemaState((before, *state(*more, leave_out=leave_out).applied))
+    check = schema_check(found)
+    assert check.health is health
+    assert detail in check.detail
+    assert check.data["newest"] == KNOWN
+    assert bool(check.help) is (health is not Health.OK)
+
+
+def test_a_database_that_was_never_migrated_is_a_problem() -> None:
     assert schema_check(None).help == "coe migrate"
-    assert schema_check("9999").data == {"database": "9999", "oldest": head, "newest": head}
 
 
 async def test_the_command_answers_by_its_exit_code(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
+from functools import partial
 
 import asyncpg
 import pytest
@@ -12,9 +11,13 @@ from click.testing import CliRunner
 
 from coe.cli.main import cli
 from coe.db import Database
+from coe.db.known_revisions import newest_known
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import CoeError
 from coe.migrations import run
+from coe.migrations.developing import differences
+from coe.migrations.revisions import load
+from tests.factories.databases import fresh_database
 from tests.factories.schemas import schema_of
 
 FIRST = 31
@@ -35,22 +38,16 @@ def in_thread(function, *arguments):
 
 
 def test_revisions_stand_in_one_line_by_their_numbers() -> None:
-    files = sorted((Path(run.__file__).parent / "versions").glob("*.py"))
-    texts = [file.read_text() for file in files]
-    numbers = [f"{FIRST + number:04}" for number in range(len(files))]
-    found = [re.findall(r"^revision.*'(\d+)'", text, re.MULTILINE) for text in texts]
-    assert found == [[number] for number in numbers]
-    assert all(file.name.startswith(each) for file, each in zip(files, numbers, strict=True))
-    assert "down_revision = None" in texts[0]
-    for text, before in zip(texts[1:], numbers, strict=False):
-        assert f"down_revision = '{before}'" in text.replace(": str", "")
+    numbers = [each.name for each in load()]
+    assert numbers == [f"{FIRST + number:04}" for number in range(len(numbers))]
+    assert numbers[-1] == newest_known()
 
 
 async def test_the_migrations_create_what_the_models_say(
     empty_url: str, database: Database
 ) -> None:
     await in_thread(run.upgrade, empty_url)
-    await in_thread(run.check, empty_url)
+    assert await in_thread(differences, empty_url) == []
     made, said = await schema_of(empty_url), await schema_of(database.url)
     assert len(made) > 1000
     assert made - said == set()
@@ -74,56 +71,40 @@ async def test_migrating_twice_changes_nothing(empty_url: str) -> None:
 async def test_a_database_of_before_the_first_revision_is_told_what_upgrades_it(
     empty_url: str,
 ) -> None:
-    await in_thread(run.upgrade, empty_url)
-    before = await schema_of(empty_url)
     connection = await asyncpg.connect(empty_url)
-    await connection.execute("UPDATE alembic_version SET version_num = '0012'")
+    await connection.execute("CREATE TABLE alembic_version (version_num text)")
+    await connection.execute("INSERT INTO alembic_version VALUES ('0012')")
     await connection.close()
     with pytest.raises(
         CoeError, match=r"at revision 0012, .* `coe migrate` of commit [0-9a-f]{8} "
     ):
         await in_thread(run.upgrade, empty_url)
+    names = {each[1] for each in await schema_of(empty_url) if each[0] == "relation"}
+    assert names == {"alembic_version"}
+
+
+async def test_a_database_of_the_former_book_keeping_goes_on(empty_url: str) -> None:
+    await in_thread(run.upgrade, empty_url)
+    before = await schema_of(empty_url)
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute("CREATE TABLE alembic_version (version_num text)")
+    await connection.execute("INSERT INTO alembic_version VALUES ($1)", run.head())
+    await connection.execute("DROP TABLE schema_revisions, schema_backfills")
+    await connection.close()
+    done = await in_thread(run.upgrade, empty_url)
+    assert (done.before, done.after, done.applied) == (run.head(), run.head(), ())
     assert await schema_of(empty_url) == before
 
 
-# ---------------------------------------------------------------- rolling upgrades
-COLUMNS = """
-SELECT table_name, column_name, is_nullable = 'YES' OR column_default IS NOT NULL
-       OR is_identity = 'YES' OR is_generated = 'ALWAYS'
-FROM information_schema.columns WHERE table_schema = 'public'
-"""
-
-
-async def columns(url: str) -> dict[tuple[str, str], bool]:
-    """Every column as (table, column), and whether a row may be inserted without it."""
-    connection = await asyncpg.connect(url)
-    rows = await connection.fetch(COLUMNS)
-    await connection.close()
-    return {(table, column): free for table, column, free in rows}
-
-
-async def test_rows_of_earlier_processes_are_still_accepted(empty_url: str) -> None:
-    """A process that knows a table as any revision had it can insert rows into that of the newest.
-
-    So an upgrade is a rolling one: a column that came later may be left out, and one that could be
-    left out still may.
-    """
-    optional: dict[str, set[str]] = {}
-    known: dict[str, set[str]] = {}
-    for revision in await in_thread(run.revisions):
-        await in_thread(run.upgrade, empty_url, revision)
-        found = await columns(empty_url)
-        before = set(known)
-        for (table, column), free in found.items():
-            if table in before and column not in known[table]:
-                optional[table].add(column)
-            elif free:
-                optional.setdefault(table, set()).add(column)
-            known.setdefault(table, set()).add(column)
-            optional.setdefault(table, set())
-    refused = {
-        f"{table}.{column}"
-        for (table, column), free in (await columns(empty_url)).items()
-        if column in optional[table] and not free
-    }
-    assert refused == set()
+async def test_what_is_contracted_later_comes_to_the_same(
+    empty_url: str, postgres: EmbeddedPostgres
+) -> None:
+    """A new database gets the revisions in their line, an old one each contract after expands."""
+    line = load()
+    await in_thread(partial(run.upgrade, empty_url, known=line[:1]))
+    await in_thread(run.upgrade, empty_url)
+    await in_thread(partial(run.upgrade, empty_url, contract=True))
+    later = await schema_of(empty_url)
+    async with fresh_database(postgres, "template1") as url:
+        await in_thread(run.upgrade, url)
+        assert await schema_of(url) == later

@@ -63,11 +63,16 @@ async def test_a_kubelet_is_answered_on_the_port_of_the_probes_alone(probed: Set
         await ask(probed, "/livez")
 
 
+NEWER = (
+    "INSERT INTO schema_revisions (revision, kind, works_with) VALUES ('9999', 'contract', '9999')"
+)
+
+
 @pytest.mark.parametrize(
     ("wrong", "part", "help"),
     [
-        ("UPDATE alembic_version SET version_num = '9999'", "schema", "run the version"),
-        ("DROP TABLE alembic_version", "schema", "coe migrate"),
+        (NEWER, "schema", "run the version"),
+        ("DROP TABLE schema_revisions", "schema", "coe migrate"),
         ("DELETE FROM policy_state", "policy", "coe content load"),
     ],
     ids=["a newer schema", "no schema", "no policy"],

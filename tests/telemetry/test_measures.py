@@ -91,7 +91,8 @@ async def test_how_far_the_sealing_is_and_who_seals(platform: Platform) -> None:
 async def test_revision_keys_workers_and_the_time_of_the_reading(platform: Platform) -> None:
     await _execute(
         platform,
-        "UPDATE alembic_version SET version_num = '0007'",
+        "DELETE FROM schema_revisions",
+        "INSERT INTO schema_revisions (revision, kind, works_with) VALUES ('0007', 'expand', '0')",
         "INSERT INTO team_workers (team, seen_at) VALUES ('sales', now()),"
         " ('finance', now() - interval '1 day')",
     )

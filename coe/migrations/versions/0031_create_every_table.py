@@ -11,9 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0031'
-down_revision = None
-branch_labels = None
-depends_on = None
+kind = 'expand'
 
 TEXTS = (
     'actor',

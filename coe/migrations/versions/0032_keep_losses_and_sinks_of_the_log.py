@@ -1,6 +1,6 @@
 """Keep losses of the audit log, the places that keep its checkpoints, and what is backed up.
 
-Revision: 0032, after 0031.
+Revision: 0032.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0032'
-down_revision = '0031'
-branch_labels = None
-depends_on = None
+kind = 'expand'
 
 
 def upgrade() -> None:
@@ -55,9 +53,3 @@ def upgrade() -> None:
         sa.Column('kek_ids', postgresql.ARRAY(sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint('label', name=op.f('pk_backups')),
     )
-
-
-def downgrade() -> None:
-    op.drop_table('backups')
-    op.drop_table('audit_sinks')
-    op.drop_table('audit_losses')
