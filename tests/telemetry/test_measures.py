@@ -92,7 +92,8 @@ async def test_revision_keys_workers_and_the_time_of_the_reading(platform: Platf
     await _execute(
         platform,
         "DELETE FROM schema_revisions",
-        "INSERT INTO schema_revisions (revision, kind, works_with) VALUES ('0007', 'expand', '0')",
+        "INSERT INTO schema_revisions (revision, kind, works_with, finished_at)"
+        " VALUES ('0007', 'expand', '0', now())",
         "INSERT INTO team_workers (team, seen_at) VALUES ('sales', now()),"
         " ('finance', now() - interval '1 day')",
     )
