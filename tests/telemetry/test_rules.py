@@ -111,6 +111,14 @@ def test_a_panel_reads_metrics_that_exist(panel: dict[str, Any]) -> None:
         assert all(name in target["expr"] or name in OF_SCRAPES for name in legend)
 
 
+def test_what_scales_by_a_metric_reads_one_that_exists() -> None:
+    texts = [path.read_text() for path in (ROOT / "helm" / "coe" / "examples").glob("*.yaml")]
+    queries = re.findall(r"^ *query: (.*coe_.*)$", "\n".join(texts), re.MULTILINE)
+    assert queries
+    for query in queries:
+        check_query(query)
+
+
 def test_the_panels_do_not_overlap() -> None:
     places = [panel["gridPos"] for panel in PANELS]
     cells = [
