@@ -15,7 +15,7 @@ PATH = "/gateway/installation-test/api/events/in"
 def answered(url: str) -> int:
     """The status of an answer."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # http and https
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310  # http and https
             return response.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -27,9 +27,10 @@ async def socket_passes(address: str) -> str | None:
     context = ssl.create_default_context() if url.startswith("wss:") else None
     try:
         async with websockets.connect(
-            url, subprotocols=["prefect"], ssl=context, open_timeout=10
+            url, subprotocols=["prefect"], ssl=context, open_timeout=60
         ) as opened:
-            await asyncio.wait_for(opened.recv(), 10)
+            await opened.send('{"type": "auth", "token": "none"}')
+            await asyncio.wait_for(opened.recv(), 60)
     except websockets.ConnectionClosed:
         return None  # opened, and closed by the gateway, for nobody signed in
     except websockets.InvalidStatus as error:

@@ -15,6 +15,7 @@ prefectAuth: {variable: COE_PREFECT_AUTH_FILE, of: [api, gateway, central-worker
 issuers: {variable: COE_ISSUERS_FILE, of: [api]}
 channels: {variable: COE_CHANNELS_FILE, of: [api, central-worker, loops]}
 flowSecrets: {variable: COE_SECRETS_FILE, of: [central-worker]}
+checkpointSinks: {variable: COE_CHECKPOINT_SINKS_FILE, of: [api, sealer]}
 ca: {variable: COE_CA_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 tlsCertificate: {variable: COE_TLS_CERT_FILE, of: [api, gateway]}
 tlsKey: {variable: COE_TLS_KEY_FILE, of: [api, gateway]}
