@@ -8,6 +8,7 @@ from typing import Final
 
 from coe.audit.canonical import format_instant
 from coe.audit.checkpoint import AcceptedLoss
+from coe.audit.sinks.state import SinkState
 from coe.audit.watch import SealingState
 from coe.errors import Problem, Severity, errors_in
 
@@ -61,7 +62,8 @@ class Findings:
 class Verification:
     """The result of a verification; `key` is the verification key that was used.
 
-    `sealing` is what waits to be sealed, in a verification of the database.
+    `sealing` is what waits to be sealed, and `sinks` are the places that keep checkpoints, in a
+    verification of the database.
     """
 
     checked_events: int
@@ -70,6 +72,7 @@ class Verification:
     key: str
     problems: tuple[Problem, ...]
     sealing: SealingState | None = None
+    sinks: tuple[SinkState, ...] = ()
 
     @property
     def ok(self) -> bool:

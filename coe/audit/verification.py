@@ -47,6 +47,7 @@ from coe.audit.records import (
     AuditEventRecord,
 )
 from coe.audit.refused import refused_rows
+from coe.audit.sinks.state import sink_states
 from coe.audit.tree import read_completed
 from coe.audit.watch import sealing_state
 from coe.crypto.signing import NoteRefused, VerifyKey
@@ -113,7 +114,7 @@ async def verify(
         holder = await horizon_holder(session)
         verifier.findings.add(sealing_late(sealing, str(holder) if holder else None))
     found = await asyncio.to_thread(verifier.finish, size, events, newest or 0)
-    return replace(found, sealing=sealing)
+    return replace(found, sealing=sealing, sinks=tuple(await sink_states(session)))
 
 
 async def _look_outside(session: AsyncSession, findings: Findings) -> None:

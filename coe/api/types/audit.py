@@ -15,6 +15,7 @@ from coe.audit.events import AuditOutcome
 from coe.audit.findings import Verification
 from coe.audit.queries import AuditEventFilter, Inclusion
 from coe.audit.records import AuditEventRecord
+from coe.audit.sinks.state import SinkState
 
 
 @input_type
@@ -165,6 +166,32 @@ class AuditCheckpoint:
 
 
 @object_type
+class AuditSink:
+    """A place outside the database that keeps checkpoints of the log, as the database knows it."""
+
+    name: str
+    kind: str
+    tree_size: int = strawberry.field(description="Of the newest checkpoint that it keeps")
+    kept_at: DateTime | None = strawberry.field(description="When it took that; null for never")
+    behind_seconds: float = strawberry.field(
+        description="For how long it has lacked a newer one; 0 if it has the newest"
+    )
+    failing: bool = strawberry.field(description="Whether the last attempt failed")
+
+    @classmethod
+    def of(cls, record: SinkState) -> AuditSink:
+        """The view of a sink."""
+        return cls(
+            name=record.name,
+            kind=record.kind,
+            tree_size=record.tree_size,
+            kept_at=DateTime(record.kept_at) if record.kept_at else None,
+            behind_seconds=record.behind_seconds,
+            failing=record.error is not None,
+        )
+
+
+@object_type
 class AuditVerification:
     """Whether the whole log is intact, and which of its rows are not."""
 
@@ -179,6 +206,9 @@ class AuditVerification:
     refused: int = strawberry.field(
         description="Rows that the platform did not write, at most 10000: they are no events"
     )
+    sinks: list[AuditSink] = strawberry.field(
+        description="Further places that keep checkpoints of the log"
+    )
     problems: list[Problem]
 
     @classmethod
@@ -192,5 +222,6 @@ class AuditVerification:
             unsealed=record.sealing.waiting if record.sealing else 0,
             oldest_unsealed_seconds=record.sealing.seconds if record.sealing else 0.0,
             refused=record.sealing.refused if record.sealing else 0,
+            sinks=[AuditSink.of(each) for each in record.sinks],
             problems=Problem.all_of(record.problems),
         )

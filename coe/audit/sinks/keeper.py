@@ -24,6 +24,7 @@ from coe.crypto.mac import MacKeys
 from coe.crypto.signing import NoteRefused, VerifyKey
 from coe.db import Database
 from coe.errors import CoeError
+from coe.telemetry.sinks import writing_to
 
 RETRY_SECONDS: Final = 5.0
 COMPARE_SECONDS: Final = 10.0
@@ -93,7 +94,8 @@ class SinkKeeper:
             ahead = self.elsewhere.get(sink.name)
             if sink.name in self.refused or (ahead and ahead.place > newest.place):
                 return False
-            await sink.keep(newest, self._kept.get(sink.name), self._prove)
+            with writing_to(sink.name):
+                await sink.keep(newest, self._kept.get(sink.name), self._prove)
         except SinkAhead as error:
             self.refused[sink.name] = (
                 f"{error.message}, and the database has {newest.tree_size}: look for that "
