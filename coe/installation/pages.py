@@ -27,6 +27,7 @@ PAGES: Final = {
     "policy": f"{_RUNBOOKS}/CoePolicyNotInForce.md",
     "pooler": "docs/operations/postgresql.md",
     "process": "docs/operations.md#probes",
+    "processes": "docs/operations.md#processes",
     "runs": f"{_RUNBOOKS}/CoeLeasesExpiring.md",
     "schema": f"{_RUNBOOKS}/CoeMigrationDue.md",
     "sealer": f"{_RUNBOOKS}/CoeSealerFailing.md",

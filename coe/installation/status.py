@@ -34,6 +34,7 @@ from coe.installation.pages import (
     SEALER_ABSENT,
     SEALER_FAILING,
 )
+from coe.installation.processes import connected_processes
 from coe.json_types import JSON
 from coe.migrations import revisions
 from coe.outbox import OUTBOX
@@ -85,6 +86,7 @@ async def installation_status(settings: Settings) -> list[Check]:
                 "policy": _policy,
                 "sealing": _sealing,
                 "checkpoint sinks": lambda session, _: sinks_check(session),
+                "processes": _processes,
                 "outbox": lambda session, _: outbox_check(session),
                 "runs": _runs,
                 "team workers": _team_workers,
@@ -304,6 +306,23 @@ async def outbox_check(session: AsyncSession) -> Check:
 
 def _seconds(waited: timedelta | None) -> float:
     return max(waited.total_seconds(), 0.0) if waited is not None else 0.0
+
+
+async def _processes(session: AsyncSession, _: Settings) -> Check:
+    """Which processes are connected to the database."""
+    found = await connected_processes(session)
+    data: dict[str, JSON] = {
+        name: {"connections": connections, "addresses": addresses}
+        for name, (connections, addresses) in found.items()
+    }
+    if not found:
+        detail = "none is connected to the database"
+        return Check("processes", Health.WARNING, detail, "coe up")
+    many = (
+        name if addresses <= 1 else f"{name} from {addresses} addresses"
+        for name, (_connections, addresses) in found.items()
+    )
+    return Check("processes", Health.OK, f"connected: {', '.join(many)}", data=data)
 
 
 async def _team_workers(session: AsyncSession, _: Settings) -> Check:

@@ -26,7 +26,7 @@ from coe.web import unavailable
 from coe.web.addresses import StorableAddresses
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
-from coe.web.hosts import KnownHosts
+from coe.web.hosts import OPEN_PATHS, KnownHosts
 from coe.web.last_answers import LastAnswers
 from coe.web.measuring import MeasuredRequests
 from coe.web.waiting import OnlyOnceServing
@@ -89,10 +89,11 @@ class HttpProcess:
         app.add_middleware(LastAnswers, draining=lambda: self.probes.draining)
         app.add_middleware(OnlyOnceServing, serves=lambda: self.serves)
         app.add_middleware(StorableAddresses)
-        app.add_middleware(KnownHosts, hosts=known_hosts(settings))
+        open_paths = OPEN_PATHS if settings.probe_port is None else frozenset[str]()
+        app.add_middleware(KnownHosts, hosts=known_hosts(settings), open_paths=open_paths)
         app.add_middleware(SecurityHeaders, public_url=settings.public_url)
         app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)
-        app.add_middleware(OnlyByProxy, trusted=settings.proxy_networks)
+        app.add_middleware(OnlyByProxy, trusted=settings.proxy_networks, open_paths=open_paths)
         app.add_middleware(MeasuredRequests)
         return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -56,17 +56,24 @@ class OnlyByProxy:
     """Middleware that refuses plain HTTP of other machines that comes around the trusted proxies.
 
     The proxies end TLS, so who comes around them sends credentials in clear. Without trusted
-    proxies, plain HTTP is served to this machine alone (`coe up`). Probes come from anywhere.
+    proxies, plain HTTP is served to this machine alone (`coe up`). Probes come from anywhere,
+    unless they have a port of their own.
     """
 
-    def __init__(self, app: ASGIApp, trusted: Sequence[IPNetwork]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        trusted: Sequence[IPNetwork],
+        open_paths: Collection[str] = OPEN_PATHS,
+    ) -> None:
         """Wrap the application; `trusted` are the networks of the proxies."""
         self._app = app
+        self._open = frozenset(open_paths)
         self._trusted = tuple(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the request, or refuse it."""
-        checked = scope["type"] in {"http", "websocket"} and scope["path"] not in OPEN_PATHS
+        checked = scope["type"] in {"http", "websocket"} and scope["path"] not in self._open
         if self._trusted and checked and self._is_around(scope):
             refusal = PlainTextResponse(
                 "Plain HTTP is served to the proxies of COE_TRUSTED_PROXIES alone: come over TLS.",

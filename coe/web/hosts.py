@@ -10,20 +10,23 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Probes use the address of the process; these paths return no data."""
+"""Probes use the address of the process, unless they have a port of their own; no data is here."""
 
 
 class KnownHosts:
     """Middleware that refuses requests with an unknown `Host`."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str], open_paths: Collection[str] = OPEN_PATHS
+    ) -> None:
         """Wrap the application; `hosts` are names or addresses without a port."""
         self._app = app
+        self._open = frozenset(open_paths)
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the request, or refuse it."""
-        checked = scope["type"] in {"http", "websocket"} and scope["path"] not in OPEN_PATHS
+        checked = scope["type"] in {"http", "websocket"} and scope["path"] not in self._open
         if checked and not self._knows(Headers(scope=scope).getlist("host")):
             refusal = PlainTextResponse("This host is not served here.", status_code=421)
             await refusal(scope, receive, send)

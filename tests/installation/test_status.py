@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from coe.db import new_id, utcnow
+from coe.db import Database, new_id, utcnow
 from coe.db.known_revisions import newest_known
 from coe.db.revisions import Applied, RevisionKind, SchemaState
 from coe.embedded_postgres import EmbeddedPostgres
@@ -59,11 +59,21 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform
         "policy": Health.OK,
         "sealing": Health.OK,
         "checkpoint sinks": Health.OK,
+        "processes": Health.WARNING,
         "outbox": Health.OK,
         "runs": Health.OK,
         "team workers": Health.OK,
         "engine": Health.WARNING,
     }
+
+
+async def test_processes_that_run_are_named(platform: Platform) -> None:
+    api = Database(platform.settings.database_url, name="coe-api")
+    async with api.session() as session:
+        await session.execute(text("SELECT 1"))
+        found = await checks(platform)
+    await api.close()
+    assert found["processes"].detail == "connected: api"
 
 
 async def test_each_problem_is_told_with_what_mends_it(platform: Platform) -> None:
@@ -88,6 +98,7 @@ async def test_each_problem_is_told_with_what_mends_it(platform: Platform) -> No
         "keys": Health.PROBLEM,
         "policy": Health.PROBLEM,
         "sealing": Health.WARNING,
+        "processes": Health.WARNING,
         "outbox": Health.WARNING,
         "team workers": Health.WARNING,
         "engine": Health.PROBLEM,
