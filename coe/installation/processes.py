@@ -8,13 +8,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 NAMES: Final = ("coe-api", "coe-gateway", "coe-loops", "coe-sealer", "coe-central")
-"""The names under which processes that serve connect (`application_name`)."""
+"""The names under which processes connect, before the newest revision that they know."""
 _CONNECTED: Final = text("""
-    SELECT application_name AS name, count(*) AS connections,
+    SELECT split_part(application_name, '/', 1) AS name, count(*) AS connections,
            count(DISTINCT client_addr) AS addresses
     FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = ANY(:names)
-    GROUP BY application_name ORDER BY application_name
+    WHERE datname = current_database() AND split_part(application_name, '/', 1) = ANY(:names)
+    GROUP BY 1 ORDER BY 1
 """)
 
 
