@@ -212,7 +212,7 @@ class LogSealer:
     async def _turn(self, session: AsyncSession, fence: int) -> int:
         """Complete what was signed, or else seal what waits; the files and the lease are locked."""
         if self._sinks is not None:
-            await self._sinks.require()
+            await self._sinks.require(session)
         newest = await self._newest(session)
         log = await self._continued(session, newest)
         unfinished = log.unfinished

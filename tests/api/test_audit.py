@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from coe.audit.bundle_verification import verify_bundle
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.losses import Loss, confirmation_of, note_loss
 from coe.audit.merkle import verify_consistency, verify_inclusion
+from coe.work import Platform
 from tests.factories.api import Api, Persona, Refused
 from tests.factories.api_story import publish_welcome
 
@@ -275,3 +278,34 @@ async def test_an_exported_bundle_is_verified_offline(api: Api, tmp_path: Path) 
         assert (await client.get("/audit/bundle")).status_code == 401
     exported = await _log(auditor, filter={"actions": ["audit:log:export"]})
     assert exported["nodes"][0]["actor"] == "auditor"
+
+
+ACCEPT = """
+mutation Accept($from: Int!, $confirmation: String!, $reason: String!) {
+  acceptAuditLoss(from: $from, confirmation: $confirmation, reason: $reason) {
+    state problems { code path message }
+  }
+}
+"""
+LOSSES = "{ auditLosses { state keptSize lostSize checkpoint proposedBy approvedBy } }"
+
+
+async def test_two_people_accept_a_loss_by_the_api(api: Api, platform: Platform) -> None:
+    newest = Checkpoint.sign(platform.signer, 10**6, bytes(32), platform.clock())
+    loss = Loss(None, newest)
+    async with platform.database.session() as session:
+        await note_loss(session, platform.macs, loss)
+        await session.commit()
+    lead, auditor = api.persona("coe-lead"), api.persona("auditor")
+    given = {"from": 0, "reason": "the disk failed"}
+    wrong = (await lead.ask(ACCEPT, **given, confirmation="x"))["acceptAuditLoss"]
+    assert (wrong["state"], wrong["problems"][0]["path"]) == (None, "/confirmation")
+    given["confirmation"] = confirmation_of(platform.macs, loss.id)
+    done = [(await who.ask(ACCEPT, **given))["acceptAuditLoss"]["state"] for who in (lead, auditor)]
+    assert done == ["PROPOSED", "ACCEPTED"]
+    [shown] = (await auditor.ask(LOSSES))["auditLosses"]
+    assert (shown["proposedBy"], shown["approvedBy"]) == ("coe-lead", "auditor")
+    assert shown["checkpoint"] == newest.note
+    async with platform.database.session() as session:
+        await session.execute(text("DELETE FROM audit_losses"))
+        await session.commit()

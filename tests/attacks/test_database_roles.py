@@ -13,7 +13,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from coe.audit.losses import Loss, note_loss
+from coe.audit.queries import newest_checkpoint
 from coe.audit.sealer import LogSealer
+from coe.audit.sinks.file import FileSink
+from coe.audit.sinks.keeper import SinkKeeper
+from coe.audit.sinks.state import add_sink
 from coe.audit.verification import verify
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
@@ -21,6 +26,7 @@ from coe.errors import CoeError
 from coe.migrations.roles import Roles
 from coe.migrations.run import upgrade
 from tests.attacks.test_audit_log import forged
+from tests.audit.test_losses import decide
 from tests.factories.audit import Log, event
 from tests.factories.keys import keyring_of, signing_key
 
@@ -91,6 +97,32 @@ async def test_the_parts_do_their_work_with_their_own_roles(log: Log, sealer: Lo
     await sealer.close()
 
 
+async def test_the_roles_know_sinks_and_write_a_loss_down(
+    log: Log, urls: dict[str, str], tmp_path: Path
+) -> None:
+    database = Database(urls[SEALING], pool_size=2)
+    sealing = replace(log, database=database)
+    sink = FileSink("copy", tmp_path / "copy")
+    keeper = SinkKeeper(database, log.keyring.macs, log.signer.public, [sink])
+    async with database.session() as session:
+        await add_sink(session, log.keyring.macs, sink)
+        await session.commit()
+    await log.write(event(1))
+    await sealing.seal()
+    async with database.session() as session:
+        newest = await newest_checkpoint(session)
+        assert newest is not None
+        keeper.offer(newest)
+        assert await keeper.keep(sink)
+        await note_loss(session, log.keyring.macs, Loss(None, newest))
+        await session.commit()
+    await decide(log)
+    owner = await asyncpg.connect(urls[OWNER])
+    await owner.execute("DELETE FROM audit_losses; DELETE FROM audit_sinks")
+    await owner.close()
+    await database.close()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -113,6 +145,10 @@ async def test_the_parts_do_their_work_with_their_own_roles(log: Log, sealer: Lo
         "UPDATE audit_sealer SET until = 'infinity'",
         "DELETE FROM audit_sealer",
         "INSERT INTO audit_sealer (id, holder, fence, until) VALUES (2, '', 9, now())",
+        "DELETE FROM audit_losses",
+        "INSERT INTO audit_losses SELECT * FROM audit_losses",
+        "UPDATE audit_sinks SET tree_size = 0",
+        "DELETE FROM audit_sinks",
         "SELECT * FROM audit_sealer FOR UPDATE",
         "SELECT * FROM audit_sealer FOR KEY SHARE",
         "BEGIN; LOCK TABLE audit_sealer IN ROW SHARE MODE",

@@ -170,8 +170,9 @@ async def test_a_witness_that_has_seen_more_stops_the_log(world: World) -> None:
     await world.add()  # its row is of the backup too
     await world.log.write(event(8))
     assert not await world.seal()
-    with pytest.raises(SinkRefused, match="has seen a log of 5 events"):
-        await world.keeper.require()
+    async with world.log.database.session() as session:
+        with pytest.raises(SinkRefused, match="has seen a log of 5 events"):
+            await world.keeper.require(session)
 
 
 @of("https", "object-store", "witness")

