@@ -71,7 +71,7 @@ GRAPHQL: Final = counter(
     "coe_graphql_requests_total",
     "GraphQL requests by their root field and outcome: OK, or the code of the first error.",
     _FIELD,
-    Label("outcome", "OK, codes of errors"),
+    Label("outcome", "OK, CANCELLED, codes of errors"),
 )
 GRAPHQL_SECONDS: Final = histogram(
     "coe_graphql_request_seconds", "Duration of GraphQL requests.", _FIELD, buckets=_SHORT

@@ -9,6 +9,7 @@ from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
+from coe.db import Database
 from coe.installation import measures
 from coe.installation.measures import export_process, measure
 from coe.outbox import OUTBOX
@@ -146,12 +147,17 @@ async def test_what_a_process_knows_by_itself(platform: Platform) -> None:
 
 
 async def test_pools_of_one_name_count_together(platform: Platform) -> None:
-    size = value("coe_database_pool_size", pool="test")
-    assert size >= 20
-    before = value("coe_database_pool_in_use", pool="test")
-    async with platform.database.session() as session:
-        await session.execute(text("SELECT 1"))
-        assert value("coe_database_pool_in_use", pool="test") == before + 1
+    url = platform.settings.database_url
+    one, two = (Database(url, name="coe-counted", pool_size=3) for _ in range(2))
+    size = value("coe_database_pool_size", pool="coe-counted")
+    assert value("coe_database_pool_in_use", pool="coe-counted") == 0
+    async with one.session() as first, two.session() as second:
+        for session in (first, second):
+            await session.execute(text("SELECT 1"))
+        assert value("coe_database_pool_in_use", pool="coe-counted") == 2
+    await one.close()
+    await two.close()
+    assert size == 2 * (one.engine.pool.size() + one.engine.pool._max_overflow)  # type: ignore[attr-defined]
 
 
 async def test_a_process_measures_until_it_ends_and_after_the_database_was_away(

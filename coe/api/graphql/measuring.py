@@ -16,8 +16,8 @@ NONE: Final = "none"
 """The request was refused before its operation was known."""
 SEVERAL: Final = "several"
 OK: Final = "OK"
-UNKNOWN: Final = "INTERNAL"
-"""The request had no answer."""
+CANCELLED: Final = "CANCELLED"
+"""The request had no answer: its sender went away, or the process ended."""
 
 
 def root_field(operation: OperationDefinitionNode) -> str:
@@ -33,7 +33,7 @@ class Measured:
     """One request: its root field, its outcome, and when it began."""
 
     field: str = NONE
-    outcome: str = UNKNOWN
+    outcome: str = CANCELLED
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     def note(self, response: Mapping[str, Any]) -> None:
