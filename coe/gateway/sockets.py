@@ -124,11 +124,11 @@ async def _connect(
             ssl=websocket_context(url, authentication.http.ca_file),
         ) as server:
             await _authenticate(server, authentication.http.auth)
-            await websocket.send_text('{"type":"auth_success"}')
-            if call.path.endswith("/workers/connect"):
-                await _record_connection(authentication, worker)
-            filters = _filters(authentication, worker, call)
             with metrics.GATEWAY_SOCKETS.labels(call.rule.path).track_inprogress():
+                await websocket.send_text('{"type":"auth_success"}')
+                if call.path.endswith("/workers/connect"):
+                    await _record_connection(authentication, worker)
+                filters = _filters(authentication, worker, call)
                 await _relay(websocket, server, filters, authenticate_again)
     except (OSError, WebSocketException) as error:
         if isinstance(error, ConnectionClosed):

@@ -23,6 +23,7 @@ from coe.gateway.rules import HTTP_CALLS
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.gateway import CANARY, Gate, Team, event, greet, socket
+from tests.factories.metrics import Change
 from tests.factories.ports import free_port
 from tests.factories.prefect import issue, until
 
@@ -123,12 +124,17 @@ async def test_the_gateway_of_another_team_is_refused(gate: Gate) -> None:
     "header", ["", "Basic !", "Bearer coe_x", "Bearer demo-warehouse-developer"]
 )
 async def test_a_call_without_a_workers_token_is_refused(gate: Gate, header: str) -> None:
+    counted = [
+        Change("coe_gateway_calls_total", call="GET /admin/version", status=status)
+        for status in ("401", "403")
+    ]
     async with httpx.AsyncClient(trust_env=False) as stranger:
         answer = await stranger.get(
             f"{gate.url}/gateway/warehouse/api/admin/version",
             headers={"Authorization": header},
         )
     assert answer.status_code in {401, 403}
+    assert sum(each.now for each in counted) == 1
 
 
 @pytest.mark.parametrize(
@@ -229,8 +235,10 @@ async def test_without_prefect_a_worker_is_asked_to_try_again(
 async def test_a_socket_opens_with_the_teams_token_for_the_teams_pool_only(gate: Gate) -> None:
     channel = f"/work_pools/{gate.warehouse.pool}/workers/connect"
     auth = f"warehouse:{gate.warehouse.token}"
+    opened = Change("coe_gateway_sockets", call="/work_pools/{pool}/workers/connect")
     async with socket(gate, gate.warehouse, channel) as ours:
         assert await greet(ours, auth) == "auth_success"
+        assert opened.now == 1
     theirs = f"/work_pools/{gate.finance.pool}/workers/connect"
     for path, token, reason in (
         (theirs, auth, "authorization_failed"),
