@@ -42,6 +42,9 @@ def test_1_the_schema_is_there_before_new_pods_start() -> None:
         assert job["metadata"]["annotations"][HOOK] == "pre-install,pre-upgrade"
     _, pod = next(each for each in pods(rendered("production")) if each[0] == "migrate")
     assert [each["args"] for each in containers(pod)] == [["migrate"], ["content", "load"]]
+    later = render(changed(example(), {"migrate": {"contract": True, "loadContent": False}}))
+    _, pod = next(each for each in pods(later) if each[0] == "migrate")
+    assert [each["args"] for each in containers(pod)] == [["migrate", "--contract"]]
     deployments = of_kind(rendered("production"), "Deployment")
     prefect = containers(deployments["prefect-api"]["spec"]["template"])[0]
     assert variables(prefect)["PREFECT_SERVER_DATABASE_MIGRATE_ON_START"] == "false"
