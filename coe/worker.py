@@ -202,7 +202,10 @@ class _Worker:
         if self.connected.is_set():
             return [*found, Check("engine", Health.OK, f"takes runs of the pool {self.pool}")]
         detail = f"is not connected to the pool {self.pool}; see the log records of the worker"
-        return [*found, Check("engine", Health.PROBLEM, detail, "coe status")]
+        mends = (
+            "coe status" if self.platform else "is COE_URL right, and the key of the worker good?"
+        )
+        return [*found, Check("engine", Health.PROBLEM, detail, mends)]
 
 
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
