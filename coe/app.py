@@ -28,6 +28,7 @@ from coe.execution.engine import Engine, EngineHealth
 from coe.formats import instants
 from coe.gateway.router import Gateway
 from coe.identity.signin.sign_ins import SignIns
+from coe.installation.checks import Health
 from coe.installation.status import Check, outbox_check, schema_check, schema_state, sinks_check
 from coe.processes.housekeeping import Housekeeping
 from coe.processes.http_process import HttpProcess
@@ -157,8 +158,7 @@ class Services:
 
     async def look(self) -> list[Check]:
         """How its own parts are; it serves without them too."""
-        late = self.platform.settings.seal_alarm_seconds
-        sealing = sealing_check(self.watch.state, late, own=False)
+        sealing = sealing_check(self.watch, own=False)
         return [engine_check(self.status.health, needed=False), sealing]
 
     async def database_answers(self) -> bool:
@@ -170,15 +170,21 @@ class Services:
             return False
         return True
 
-    async def checks(self) -> dict[str, object]:
-        """Whether the tables are those of this version, and what waits for dispatch."""
+    async def checks(self) -> tuple[bool, dict[str, object]]:
+        """Whether this version works with the tables; how they, the outbox and the sinks are.
+
+        Anybody may ask, so the names and errors of the sinks are left to `coe status`.
+        """
         async with self.platform.database.session() as session:
             revision, outbox = await schema_state(session), await outbox_check(session)
             sinks = await sinks_check(session)
         schema = await asyncio.to_thread(schema_check, revision)
-        return {
+        shown: dict[str, object] = {
             each.part: {"state": each.health.value, "detail": each.detail, **each.data}
-            for each in (schema, outbox, sinks)
+            for each in (schema, outbox)
+        }
+        return schema.health is not Health.PROBLEM, shown | {
+            sinks.part: {"state": sinks.health.value}
         }
 
     async def policy_problem(self) -> str | None:
@@ -266,9 +272,9 @@ def _add_probes(app: FastAPI, services: Services) -> None:
     async def ready() -> JSONResponse:
         database = await services.database_answers()
         policy = await services.policy_problem() if database else None
-        checks = await services.checks() if database else {}
+        fits, checks = await services.checks() if database else (False, {})
         in_force, draining = services.platform.policies.in_force, services.process.probes.draining
-        ready = database and services.serves and in_force and not draining
+        ready = fits and services.serves and in_force and not draining
         status = services.status
         body = {
             "status": "ready" if ready else "not ready",
@@ -317,5 +323,4 @@ def _sealing(watch: SealingWatch) -> dict[str, object]:
         "waiting": state.waiting if state else None,
         "oldestSeconds": round(state.seconds, 1) if state else None,
         "refused": state.refused if state else None,
-        "blockedBy": str(watch.blocker) if watch.blocker else None,
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import text
 
 from coe.app import Services
 from coe.demo.api import create_demo_app
@@ -17,6 +17,7 @@ from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, 
 from coe.settings import Settings
 from tests.factories.api import Api, Persona
 from tests.factories.api_story import publish_welcome
+from tests.factories.ports import free_port
 
 ENGINE = "{ engine { name state detail queued } }"
 
@@ -111,9 +112,7 @@ async def test_without_an_engine_runs_are_taken_and_wait(settings: Settings) -> 
 
 @asynccontextmanager
 async def _serving(settings: Settings):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     app = create_demo_app(settings)
     config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
@@ -144,6 +143,12 @@ async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> No
         assert answer.json() == {"data": {"me": {"subject": "auditor"}}}
         tasks = list(services.tasks)
         assert {task.get_name() for task in tasks} >= {"engine check", "audit sealer", "runs"}
+        async with services.platform.database.session() as session:
+            await session.execute(text("ALTER TABLE schema_revisions RENAME TO gone"))
+            await session.commit()
+        unready = await client.get("/readyz")
+        assert unready.status_code == 503
+        assert unready.json()["schema"]["state"] == "problem"
     assert all(task.done() for task in tasks)
     assert services.tasks == []
 

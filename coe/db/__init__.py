@@ -25,7 +25,7 @@ from coe.db.after_commit import NotifyingSession
 from coe.db.direct import DirectConnections
 from coe.db.failures import is_spent, is_unreachable, notice_ends, why_unusable
 from coe.db.pings import ping_after_idleness
-from coe.db.server import DatabaseNotTrusted, Server
+from coe.db.server import DatabaseAway, DatabaseNotTrusted, Server
 from coe.settings.database import DatabaseSettings
 from coe.telemetry.pools import watch_pool
 from coe.tls import verified_database_url
@@ -92,7 +92,8 @@ def utcnow() -> datetime:
 
 def why_unreachable(error: BaseException) -> str:
     """Why the database cannot be used, without values."""
-    return str(error) if isinstance(error, DatabaseNotTrusted) else type(error).__name__
+    spoken = isinstance(error, DatabaseNotTrusted | DatabaseAway)
+    return str(error) if spoken else type(error).__name__
 
 
 def load_models() -> tuple[str, ...]:

@@ -34,6 +34,21 @@ class ConnectionLost(ConnectionError):
     """The server closed the connection while a statement ran."""
 
 
+class StatementFailed(SQLAlchemyError):
+    """A statement failed, for the reason of its `sqlstate`; the message contains no values."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.sqlstate = state_of(error)
+
+
+def translated(error: BaseException, connection: Any) -> Exception:
+    """The error of the driver as callers know it."""
+    if connection.is_closed() or is_end_of_connection(error):
+        return ConnectionLost(type(error).__name__)
+    return StatementFailed(error)
+
+
 class NoFreeConnection(ConnectionError):
     """All connections that a process may open were in use for too long; nothing was sent."""
 
@@ -132,10 +147,12 @@ class DirectConnections:
                 connection.terminate()
             raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if connection is not None and (connection.is_closed() or is_end_of_connection(error)):
+            if connection is None:
+                raise StatementFailed(error) from None
+            failed = translated(error, connection)
+            if isinstance(failed, ConnectionLost):
                 connection.terminate()
-                raise ConnectionLost(type(error).__name__) from None
-            raise SQLAlchemyError(type(error).__name__) from None
+            raise failed from None
         finally:
             if connection is not None:
                 self._idle.append(connection)

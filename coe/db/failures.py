@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from coe.db.direct import NoFreeConnection, is_end_of_connection, state_of
+from coe.db.direct import NoFreeConnection, StatementFailed, is_end_of_connection, state_of
 
 PASSING: Final = frozenset({"08", "40", "53", "57"})
 """Classes of codes: connection, roll-back (a deadlock), resources, operator (and time limits)."""
@@ -32,8 +32,10 @@ def is_spent(error: BaseException) -> bool:
 
 def is_unreachable(error: BaseException) -> bool:
     """Whether the database is gone, busy or held up: what a refused statement is not."""
-    if isinstance(error, PoolTimeout | InterfaceError | OSError):
+    if isinstance(error, PoolTimeout | InterfaceError | ConnectionError | TimeoutError):
         return True
+    if isinstance(error, StatementFailed):
+        return _passes(error)
     return isinstance(error, DBAPIError) and (
         error.connection_invalidated or isinstance(error, OperationalError) or _passes(error)
     )
@@ -43,7 +45,8 @@ def why_unusable(error: BaseException) -> str:
     """What a client is told of an error that `is_unreachable` names."""
     if is_spent(error):
         return BUSY
-    lost = not isinstance(error, DBAPIError) or error.connection_invalidated
+    lost = error.connection_invalidated if isinstance(error, DBAPIError) else True
+    lost = lost and not isinstance(error, StatementFailed)
     return HELD_UP if not lost and _passes(error) else GONE
 
 

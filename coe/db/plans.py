@@ -19,10 +19,10 @@ import asyncpg
 import orjson
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import asyncpg as driver
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import DirectConnections
+from coe.db.direct import ConnectionLost, translated
 
 _DIALECT: Final = driver.dialect(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types here
     json_deserializer=orjson.loads
@@ -79,12 +79,17 @@ class OnSession:
 
         Raises:
             SQLAlchemyError: The statement failed; the message contains no values.
+            ConnectionLost: The transaction is over.
         """
-        connection: Any = await (await self._session.connection()).get_raw_connection()
+        held = await self._session.connection()
+        connection: Any = (await held.get_raw_connection()).driver_connection
         try:
-            return list(await connection.driver_connection.fetch(statement, *arguments))
+            return list(await connection.fetch(statement, *arguments))
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise SQLAlchemyError(type(error).__name__) from None
+            failed = translated(error, connection)
+        if isinstance(failed, ConnectionLost):
+            await held.invalidate()
+        raise failed
 
 
 class _Argument:

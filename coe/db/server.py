@@ -21,6 +21,10 @@ class DatabaseNotTrusted(ConnectionError):
     """The server of the database does not prove that it is the right one; it was sent nothing."""
 
 
+class DatabaseAway(ConnectionError):
+    """There is no way to the server of the database."""
+
+
 class _BehindPooler(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection whose server may be another one in each transaction."""
 
@@ -56,7 +60,8 @@ class Server:
 
         Raises:
             DatabaseNotTrusted: The server is not proven to be the right one.
-            OSError, asyncpg.PostgresError: The server does not answer, or refuses.
+            ConnectionError, TimeoutError, asyncpg.PostgresError: The server does not answer, or
+                refuses.
         """
         settings = {"application_name": f"{self.name}/{newest_known()}", "timezone": "UTC"}
         options: dict[str, Any] = {}
@@ -72,6 +77,10 @@ class Server:
                 raise
             message = f"the database is not trusted: {why}; see sslmode and sslrootcert of its URL"
             raise DatabaseNotTrusted(message) from None
+        except TimeoutError:
+            raise
+        except OSError as error:  # no such host, socket or route: unlike a missing file elsewhere
+            raise DatabaseAway(str(error)) from error
         await self._limit(connection)
         return connection
 

@@ -25,9 +25,17 @@ LEFT_ALONE_SECONDS: Final = 5.0
 """How long a standby is not asked after it was away or too far behind."""
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02)
 """Before the standby is asked again, in seconds; the last one repeats."""
-_FLUSHED: Final = "SELECT pg_current_wal_flush_lsn()::text AS position"
+_FLUSHED: Final = """
+    SELECT pg_current_wal_flush_lsn()::text AS position,
+           (SELECT system_identifier FROM pg_control_system()) AS system,
+           ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int AS timeline
+"""
+# A standby of a former primary stays on its timeline; one that follows is known to be on the new
+# one after its next restart point.
 _REPLAYED: Final = """
     SELECT pg_is_in_recovery() AS stands_by,
+           (SELECT system_identifier FROM pg_control_system()) AS system,
+           (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
            pg_last_wal_replay_lsn() >= CAST($1::text AS pg_lsn) AS replayed
 """
 _log = logging.getLogger(__name__)
@@ -59,22 +67,25 @@ class Standby:
         """Whether it has replayed what is committed now; waits a little for it."""
         if time.monotonic() < self._left_until:
             return False
-        position: str = (await self._primary.read(_FLUSHED))[0]["position"]
+        primary: Any = (await self._primary.read(_FLUSHED))[0]
         try:
             async with asyncio.timeout(self.max_lag_seconds):
-                return await self._replays(position)
+                return await self._replays(primary)
         except TimeoutError:
             self._leave(f"it is more than {self.max_lag_seconds:g} seconds behind")
         except FAILURES as error:
             self.leave(error)
         return False
 
-    async def _replays(self, position: str) -> bool:
+    async def _replays(self, primary: Any) -> bool:
         asked = 0
         while True:
-            row: Any = (await self.reader.read(_REPLAYED, position))[0]
+            row: Any = (await self.reader.read(_REPLAYED, primary["position"]))[0]
             if not row["stands_by"]:
                 self._leave("it is no standby: look at COE_DATABASE_REPLICA_URL")
+                return False
+            if (row["system"], row["timeline"]) != (primary["system"], primary["timeline"]):
+                self._leave("it follows another primary")
                 return False
             if row["replayed"]:
                 self._return()

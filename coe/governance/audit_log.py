@@ -26,8 +26,10 @@ from coe.audit.sealer import LogSealer
 from coe.audit.sinks.configured import open_sinks
 from coe.audit.sinks.keeper import SinkKeeper
 from coe.audit.verification import verify
+from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.db.limits import allow_long_reading
+from coe.db.standby import FAILURES
 from coe.governance.audit_filters import as_meant
 from coe.governance.resources import team_of_log
 from coe.identifiers import PLATFORM_TEAM
@@ -221,10 +223,26 @@ async def export_log(platform: Platform, window: Window) -> AsyncIterator[bytes]
     """
     standby = platform.standby
     elsewhere = standby is not None and await standby.has_all()
-    database = standby.database if standby is not None and elsewhere else platform.database
+    if standby is not None and elsewhere:
+        begun = False
+        try:
+            async for line in _lines(standby.database, platform.signer, window):
+                begun = True
+                yield line
+        except FAILURES as error:
+            standby.leave(error)
+            if begun:  # what was sent is not sent again
+                raise
+        else:
+            return
+    async for line in _lines(platform.database, platform.signer, window):
+        yield line
+
+
+async def _lines(database: Database, signer: SigningKey, window: Window) -> AsyncIterator[bytes]:
     async with database.session() as session:
         await allow_long_reading(session)
-        async for line in export(session, platform.signer, window):
+        async for line in export(session, signer, window):
             yield line
 
 

@@ -21,6 +21,7 @@ from coe.audit.watch import sealing_state
 from coe.crypto.server_certificate import CertificateRefused, ServerCertificate
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
+from coe.db.direct import state_of
 from coe.db.revisions import APPLIED, RevisionKind, SchemaState
 from coe.engines.prefect_engine import PrefectEngine
 from coe.errors import CoeError, Unavailable
@@ -138,12 +139,17 @@ def schema_check(state: SchemaState | None) -> Check:
     return Check("schema", Health.OK, detail, data=data)
 
 
+_NO_TABLE: Final = "42P01"
+
+
 async def schema_state(session: AsyncSession) -> SchemaState | None:
     """The revisions of the database; None if it was never migrated."""
     try:
         rows = (await session.execute(APPLIED)).all()
-    except DBAPIError:
+    except DBAPIError as error:
         await session.rollback()
+        if state_of(error.orig) != _NO_TABLE:
+            raise
         return None
     return SchemaState.of((row[0], row[1], row[2], row[3]) for row in rows)
 

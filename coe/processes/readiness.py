@@ -11,10 +11,11 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from coe.audit.watch import SealingState
+from coe.audit.watch import SealingWatch
 from coe.db import why_unreachable
 from coe.execution.engine import EngineHealth
 from coe.installation.status import Check, Health, schema_check, schema_state
+from coe.json_types import JSON
 from coe.work import Platform
 
 WATCH: Final = "docs/operations.md#what-to-watch"
@@ -63,13 +64,15 @@ def engine_check(health: EngineHealth, *, needed: bool) -> Check:
     return replace(away, health=Health.PROBLEM) if needed else away
 
 
-def sealing_check(state: SealingState | None, late_seconds: float, *, own: bool) -> Check:
+def sealing_check(watch: SealingWatch, *, own: bool) -> Check:
     """Whether events of the audit log are sealed in time; `own` if this process has to do it."""
+    state = watch.state
     if state is None:
         return Check("sealing", Health.WARNING, "not looked at yet")
-    data = {"waiting": state.waiting, "oldestSeconds": round(state.seconds, 1)}
+    data: dict[str, JSON] = {"waiting": state.waiting, "oldestSeconds": round(state.seconds, 1)}
     detail = f"{state.waiting} events wait, the oldest for {state.seconds:.0f} s"
-    if state.seconds > late_seconds:
+    if state.seconds > watch.late_seconds:
+        data["blockedBy"] = str(watch.blocker) if watch.blocker else None
         health = Health.PROBLEM if own else Health.WARNING
         return Check("sealing", health, f"{detail}: does a sealer run?", WATCH, data)
     return Check("sealing", Health.OK, detail, data=data)

@@ -48,7 +48,7 @@ class Sealing:
 
     def check(self, *, own: bool) -> Check:
         """Whether events are sealed in time; `own` if this process has to see to it."""
-        return sealing_check(self.watch.state, self.watch.late_seconds, own=own)
+        return sealing_check(self.watch, own=own)
 
     def sealer_check(self) -> Check:
         """Whether the sealer seals or stands by."""

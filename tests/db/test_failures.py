@@ -10,8 +10,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from coe.db import Database, is_unreachable, why_unusable
-from coe.db.direct import ConnectionLost, DirectConnections
+from coe.db.direct import ConnectionLost, DirectConnections, StatementFailed
 from coe.db.failures import GONE, HELD_UP
+from coe.db.plans import OnSession
+from coe.db.server import DatabaseAway
+from coe.installation.status import schema_state
 from tests.factories.databases import cut_connections
 
 
@@ -59,6 +62,48 @@ async def test_a_statement_whose_connection_was_ended_says_that_the_database_is_
     await other.close()
     assert is_unreachable(lost.value)
     assert why_unusable(lost.value) == GONE
+
+
+async def test_an_ended_connection_is_told_from_a_failed_statement_in_a_session_too(
+    database: Database,
+) -> None:
+    other = Database(database.url, name="cut")
+    async with other.session() as session:
+        with pytest.raises(StatementFailed) as refused:
+            await OnSession(session).read("SELECT 1 / 0")
+    assert not is_unreachable(refused.value)
+    async with other.session() as session:
+        await OnSession(session).read("SELECT 1")
+        await cut_connections(database, "cut")
+        with pytest.raises(ConnectionLost) as lost:
+            await OnSession(session).read("SELECT 1")
+    assert is_unreachable(lost.value)
+    async with other.session() as session:
+        assert await OnSession(session).read("SELECT 1"), "the pool does not give it away again"
+    await other.close()
+
+
+def test_what_passes_of_a_direct_statement_is_tried_again() -> None:
+    assert is_unreachable(StatementFailed(asyncpg.exceptions.DeadlockDetectedError("x")))
+    assert not is_unreachable(StatementFailed(asyncpg.exceptions.UniqueViolationError("x")))
+
+
+async def test_a_missing_file_is_no_missing_database() -> None:
+    assert not is_unreachable(FileNotFoundError("keys/kek"))
+    away = Database("postgresql://coe@/coe?host=/nowhere")
+    with pytest.raises(DatabaseAway) as error:
+        await away.dedicated()
+    assert is_unreachable(error.value)
+    await away.close()
+
+
+async def test_a_refused_look_at_the_revisions_is_no_empty_database(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL statement_timeout = '1ms'"))
+        async with database.session() as other:
+            await other.execute(text("LOCK TABLE schema_revisions IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(DBAPIError):
+                await schema_state(session)
 
 
 async def test_the_end_is_noticed_by_what_the_server_says_before_it_closes_the_connection() -> None:

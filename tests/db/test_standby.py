@@ -18,6 +18,7 @@ from coe.audit.log import append
 from coe.audit.readings import Readings
 from coe.authentication import RequestInfo
 from coe.db import Database
+from coe.db import standby as standby_module
 from coe.demo.api import create_demo_app
 from coe.installation.status import installation_status
 from coe.settings import Settings
@@ -108,6 +109,13 @@ async def test_a_read_sees_what_was_committed_before_it(
     [standby] = [each for each in await installation_status(settings) if each.part == "standby"]
     assert standby.detail == "has replayed everything"
 
+    former = opened(settings)
+    another = standby_module._FLUSHED.replace("::int", "::int + 1")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(standby_module, "_FLUSHED", another)
+        assert await where(former) == (False, 30), "it follows another primary than this one"
+    await former.close()
+
     hasty = opened(settings, replica_max_lag_seconds=0.05)
     await servers.tell(servers.standby, "SELECT pg_wal_replay_pause()")
     await write(hasty)
@@ -154,7 +162,7 @@ async def test_without_a_standby_the_primary_answers_and_it_is_told(
     name: str, settings: Settings, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = database_url.partition("?")[0] + "?host=/nowhere"
-    url, why = {"no_standby": (database_url, "it is no standby"), "away": (away, "FileNotFound")}[
+    url, why = {"no_standby": (database_url, "it is no standby"), "away": (away, "No such file")}[
         name
     ]
     platform = opened(settings, database_replica_url=url)

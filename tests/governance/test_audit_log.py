@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coe.audit.queries import AuditEventFilter
+from coe.db import Database
 from coe.errors import Forbidden, Invalid
 from coe.governance import audit_log
 from coe.governance.access import review_access
@@ -96,6 +97,31 @@ async def test_an_actor_without_a_permission_on_the_log_is_refused(platform: Pla
             await audit_log.events_by_id(work, [])
         with pytest.raises(Forbidden):
             await audit_log.consistency_proof(work, 0, 1)
+
+
+async def test_an_export_that_cannot_begin_on_a_standby_comes_from_the_primary(
+    platform: Platform,
+) -> None:
+    class Gone:
+        """A standby that stops once it has said that it has everything."""
+
+        database = Database("postgresql://coe@/coe?host=/nowhere")
+        left = 0
+
+        async def has_all(self) -> bool:
+            return True
+
+        def leave(self, _: BaseException) -> None:
+            self.left += 1
+
+    await _review(platform, 2)
+    async with platform.work(AUDITOR) as work:
+        window = await audit_log.request_export(work)
+    platform.standby = gone = Gone()  # type: ignore[assignment]  # as far as an export knows it
+    lines = [line async for line in audit_log.export_log(platform, window)]
+    platform.standby = None
+    assert len(lines) > 2
+    assert gone.left == 1
 
 
 async def test_the_log_is_verified_and_exported(platform: Platform) -> None:

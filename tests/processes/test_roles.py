@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -137,3 +139,20 @@ async def test_a_second_signal_ends_at_once() -> None:
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_the_second_signal_ends_the_first_process_of_a_container_too() -> None:
+    """The kernel gives such a process no signal that it does not handle."""
+    code = (
+        "import asyncio, os, signal\n"
+        "from coe.processes.ending import on_first_signal\n"
+        "async def main():\n"
+        "    with on_first_signal(lambda: os.kill(os.getpid(), signal.SIGTERM)):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await asyncio.sleep(60)\n"
+        "os.getpid, pid = lambda: 1, os.getpid()\n"
+        "kill, os.kill = os.kill, lambda _, number: kill(pid, number)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 128 + signal.SIGTERM

@@ -7,7 +7,7 @@ databaseUrl: {variable: COE_DATABASE_URL_FILE, of: [api, gateway, central-worker
 directDatabaseUrl: {variable: COE_DATABASE_DIRECT_URL_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 replicaDatabaseUrl: {variable: COE_DATABASE_REPLICA_URL_FILE, of: [api]}
 migrateDatabaseUrl: {variable: COE_MIGRATE_DATABASE_URL_FILE, of: [migrate]}
-sealerDatabaseUrl: {variable: COE_SEALER_DATABASE_URL_FILE, of: [api, sealer, migrate]}
+sealerDatabaseUrl: {variable: COE_SEALER_DATABASE_URL_FILE, of: [sealer, migrate]}
 kek: {variable: COE_KEK_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 mac: {variable: COE_MAC_KEY_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 signing: {variable: COE_SIGNING_KEY_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
@@ -15,7 +15,7 @@ prefectAuth: {variable: COE_PREFECT_AUTH_FILE, of: [api, gateway, central-worker
 issuers: {variable: COE_ISSUERS_FILE, of: [api]}
 channels: {variable: COE_CHANNELS_FILE, of: [api, central-worker, loops]}
 flowSecrets: {variable: COE_SECRETS_FILE, of: [central-worker]}
-checkpointSinks: {variable: COE_CHECKPOINT_SINKS_FILE, of: [api, sealer]}
+checkpointSinks: {variable: COE_CHECKPOINT_SINKS_FILE, of: [sealer]}
 ca: {variable: COE_CA_FILE, of: [api, gateway, central-worker, loops, sealer, migrate]}
 tlsCertificate: {variable: COE_TLS_CERT_FILE, of: [api, gateway]}
 tlsKey: {variable: COE_TLS_KEY_FILE, of: [api, gateway]}
