@@ -145,6 +145,11 @@ class Checkpoint:
             raise NoteRefused("the note is not a checkpoint of this log")
         return checkpoint
 
+    @classmethod
+    def stored(cls, tree_size: int, root_hash: bytes, at: datetime, note: str) -> Self:
+        """A checkpoint as the database has it, which nobody has verified yet."""
+        return cls(tree_size, root_hash, at, note, losses_of(note))
+
     @property
     def epoch(self) -> int:
         """From 1; each accepted loss begins another."""
@@ -196,6 +201,14 @@ def place_of(note: str) -> tuple[int, int]:
     if len(fields) < _HEAD_LINES or not fields[1].isdecimal():
         return 0, 0
     return 1 + sum(each.startswith(_LOSS) for each in fields[_HEAD_LINES:]), int(fields[1])
+
+
+def losses_of(note: str) -> tuple[AcceptedLoss, ...]:
+    """The losses that a note names, without verification; none if it is none."""
+    try:
+        return _losses(note)
+    except NoteRefused:
+        return ()
 
 
 def _losses(note: str) -> tuple[AcceptedLoss, ...]:

@@ -137,7 +137,7 @@ async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
     """The newest checkpoint; None before the first event is sealed."""
     statement = _select_checkpoints().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)
     row = (await session.execute(statement)).one_or_none()
-    return Checkpoint(*row) if row else None
+    return Checkpoint.stored(*row) if row else None
 
 
 async def proofs(session: AsyncSession, positions: Collection[int]) -> dict[int, Inclusion]:

@@ -53,7 +53,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from coe.errors import CoeError
 from coe.telemetry import metrics
-from coe.telemetry.sinks import writing_to
+from coe.telemetry.sinks import CHECKPOINT_FILE, writing_to
 
 INTERVAL: Final = 0.25
 """Seconds between two polls, so that an event is sealed well within a second of its commit."""
@@ -208,6 +208,8 @@ class LogSealer:
     def _is_active(self, active: bool) -> None:  # noqa: FBT001  # the one fact that it is told
         self.active = active
         metrics.SEALER_ACTIVE.set(active)
+        if self._sinks is not None and not active:
+            self._sinks.forget()
 
     async def _turn(self, session: AsyncSession, fence: int) -> int:
         """Complete what was signed, or else seal what waits; the files and the lease are locked."""
@@ -215,6 +217,8 @@ class LogSealer:
             await self._sinks.require(session)
         newest = await self._newest(session)
         log = await self._continued(session, newest)
+        if self._sinks is not None:
+            self._sinks.require_seen(log.losses)
         unfinished = log.unfinished
         if unfinished is not None:
             rows = await self._of(session, unfinished, newest)
@@ -228,7 +232,7 @@ class LogSealer:
         await session.commit()
         metrics.SEALED.inc(len(found))
         if newest is not None:
-            with writing_to("file"):
+            with writing_to(CHECKPOINT_FILE):
                 await self._history.publish(newest)
             if self._sinks is not None:
                 self._sinks.offer(newest)
@@ -260,7 +264,7 @@ class LogSealer:
             AUDIT_CHECKPOINTS.select().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)
         )
         row = (await session.execute(statement)).one_or_none()
-        return Checkpoint(row.tree_size, row.root_hash, row.at, row.note) if row else None
+        return Checkpoint.stored(row.tree_size, row.root_hash, row.at, row.note) if row else None
 
     async def _waiting(self, session: AsyncSession) -> tuple[list[Waiting], datetime]:
         """The rows that wait, and the time of the database."""

@@ -20,6 +20,21 @@ def _threads(_process: int) -> ThreadPoolExecutor:
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function that blocks, and await its result."""
+    """Call a function that blocks, and await its result.
+
+    Who is cancelled meanwhile waits until it is done, with the locks held for it: a thread cannot
+    be stopped.
+    """
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(os.getpid()), partial(function, *args, **kwargs))
+    call = loop.run_in_executor(_threads(os.getpid()), partial(function, *args, **kwargs))
+    cancelled: asyncio.CancelledError | None = None
+    while not call.done():
+        try:
+            await asyncio.wait([call])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not call.cancelled():
+            call.exception()  # it is told nobody any more
+        raise cancelled
+    return call.result()

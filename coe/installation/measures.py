@@ -35,6 +35,7 @@ from coe.runs.worker_presence import PRESENT
 from coe.telemetry import metrics
 from coe.telemetry.declaring import Gauge
 from coe.telemetry.labels import OTHER, flow_of
+from coe.telemetry.sinks import CHECKPOINT_FILE
 from coe.work import Platform
 
 PROCESS_SECONDS: Final = 5.0
@@ -156,9 +157,11 @@ async def _audit_log(session: AsyncSession) -> None:
     metrics.UNSEALED_OLDEST.set(state.seconds)
     metrics.REFUSED.set(state.refused)
     metrics.OLDEST_WRITER.set((holder and holder.seconds) or 0.0)
+    since: dict[tuple[str, ...], float] = {}
     for sink in await sink_states(session):
-        since = time.time() - sink.behind_seconds if sink.behind_seconds else 0.0
-        metrics.SINK_MISSING.labels(sink.name).set(since)
+        behind = sink.behind_seconds
+        since[sink.name,] = time.time() - behind if behind else 0.0
+    _replace(metrics.SINK_MISSING, since, spared=(CHECKPOINT_FILE,))
     metrics.SEALER_PRESENT.set(bool(await session.scalar(_SEALER)))
 
 
@@ -170,15 +173,17 @@ async def _workers(session: AsyncSession) -> None:
     metrics.WORKERS.labels("no").set(seen.get(False, 0))
 
 
-def _replace(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
-    """Set these values, and forget those of labels that are no more.
+def _replace(
+    gauge: Gauge, values: Mapping[tuple[str, ...], float], *, spared: tuple[str, ...] | None = None
+) -> None:
+    """Set these values, and forget those of labels that are no more, but for the spared one.
 
     Another thread may read meanwhile, so no value is away for a moment.
     """
     before = {tuple(sample.labels.values()) for sample in next(iter(gauge.collect())).samples}
     for labels, value in values.items():
         gauge.labels(*labels).set(value)
-    for labels in before - values.keys():
+    for labels in before - values.keys() - {spared}:
         gauge.remove(*labels)
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from coe.telemetry.metrics import SINK_MISSING
 
+CHECKPOINT_FILE: Final = "file"
+"""The sink that every sealer has: its own checkpoint file."""
 _LACKING: Final = set[str]()
 
 

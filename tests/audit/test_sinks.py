@@ -12,6 +12,7 @@ import pytest
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.history import LossFound
 from coe.audit.lease import SealerLease
+from coe.audit.queries import newest_checkpoint
 from coe.audit.sealer import LogSealer
 from coe.audit.sinks.configured import open_sinks
 from coe.audit.sinks.file import FileSink
@@ -19,7 +20,7 @@ from coe.audit.sinks.http import HttpSink, WitnessSink
 from coe.audit.sinks.keeper import SinkKeeper, SinkRefused
 from coe.audit.sinks.object_store import Credentials, ObjectStoreSink, authorization
 from coe.audit.sinks.sink import Sink
-from coe.audit.sinks.state import SinkState, add_sink, sink_states
+from coe.audit.sinks.state import SinkState, add_sink, note_kept, sink_states
 from coe.audit.sinks.syslog import SyslogSink
 from coe.db import utcnow
 from coe.errors import CoeError
@@ -37,11 +38,22 @@ class World:
 
     def __init__(self, log: Log, sink: Sink, place: Place) -> None:
         self.log, self.sink, self.place = log, sink, place
-        self.keeper = self._keeper()
+        self.time = 0.0
+        self._start([sink])
 
-    def _keeper(self, sinks: Sequence[Sink] | None = None) -> SinkKeeper:
-        chosen = [self.sink] if sinks is None else sinks
-        return SinkKeeper(self.log.database, self.log.keyring.macs, self.log.signer.public, chosen)
+    def _start(self, sinks: Sequence[Sink]) -> None:
+        log = self.log
+        self.keeper = SinkKeeper(
+            log.database, log.keyring.macs, log.signer.public, sinks, clock=lambda: self.time
+        )
+        self.sealer = LogSealer(
+            log.database,
+            log.signer,
+            log.file,
+            log.admission,
+            lease=SealerLease("test"),
+            sinks=self.keeper,
+        )
 
     async def add(self) -> None:
         async with self.log.database.session() as session:
@@ -50,16 +62,12 @@ class World:
 
     async def seal(self, sinks: Sequence[Sink] | None = None) -> bool:
         """Seal what waits, as a process that has just started, and send the newest checkpoint."""
-        self.keeper = self._keeper(sinks)
-        sealer = LogSealer(
-            self.log.database,
-            self.log.signer,
-            self.log.file,
-            self.log.admission,
-            lease=SealerLease("test"),
-            sinks=self.keeper,
-        )
-        while await sealer.seal_once():
+        self._start([self.sink] if sinks is None else sinks)
+        return await self.go_on()
+
+    async def go_on(self) -> bool:
+        """Seal what waits, and send the newest checkpoint."""
+        while await self.sealer.seal_once():
             pass
         return await self.keeper.keep(self.sink)
 
@@ -91,6 +99,7 @@ async def world(request: pytest.FixtureRequest, log: Log, tmp_path: Path) -> Asy
 
 
 async def open_world(kind: str, stack: AsyncExitStack, log: Log, folder: Path) -> World:
+    (folder / "mounted").mkdir()
     match kind:
         case "https":
             place = await stack.enter_async_context(address())
@@ -106,7 +115,7 @@ async def open_world(kind: str, stack: AsyncExitStack, log: Log, folder: Path) -
         case "syslog":
             place = await stack.enter_async_context(syslog())
             return World(log, SyslogSink(kind, "127.0.0.1", int(place.url), None), place)
-    return World(log, FileSink(kind, folder / "copy"), Place())
+    return World(log, FileSink(kind, folder / "mounted" / "copy"), Place())
 
 
 def of(*kinds: str) -> pytest.MarkDecorator:
@@ -155,24 +164,141 @@ async def test_a_sink_alone_proves_that_the_database_was_put_back(world: World) 
     with pytest.raises(LossFound, match=r"the sink .* has a checkpoint of 5 events"):
         await world.seal()
     await decide(world.log)
+    while await world.sealer.seal_once():
+        pass
+    assert (await world.state()).behind_seconds > 0, "it lacks the new epoch, which is shorter"
     assert await world.seal(), "the sink goes on with the new epoch"
     note = await world.sink.newest()
     assert Checkpoint.open(note or "", world.log.signer.public).place == (2, 3)
 
 
-@of("witness")
-async def test_a_witness_that_has_seen_more_stops_the_log(world: World) -> None:
+async def put_back(world: World, *, add: bool = True) -> None:
+    """A log of five events, put back to two; the row of the sink is of the backup too."""
     assert await world.grow(2)
     assert await world.grow(3)
+    await world.log.attack(*cut_to(2))
+    if add:
+        await world.add()
+    await world.log.write(event(8))
+
+
+def without_files(world: World) -> None:
     world.log.file.unlink()
     world.log.signed.unlink()
-    await world.log.attack(*cut_to(2), "UPDATE audit_sinks SET note = note")
-    await world.add()  # its row is of the backup too
-    await world.log.write(event(8))
-    assert not await world.seal()
-    async with world.log.database.session() as session:
+
+
+@of("witness")
+async def test_a_witness_that_has_seen_more_stops_the_log(world: World) -> None:
+    await put_back(world)
+    without_files(world)
+    for world.time in (0.0, 1.0, 60.0, 4000.0):
         with pytest.raises(SinkRefused, match="has seen a log of 5 events"):
-            await world.keeper.require(session)
+            await world.go_on() if world.time else await world.seal()
+    world.place.away = True
+    world.time += 60.0
+    with pytest.raises(SinkRefused, match="has seen a log of 5 events"):
+        await world.go_on()
+    assert await world.log.rows("SELECT max(position) FROM audit_events") == [(1,)]
+
+
+@of("witness")
+async def test_a_witness_goes_on_after_the_loss_that_it_proves_was_accepted(world: World) -> None:
+    await put_back(world)
+    with pytest.raises(LossFound):
+        await world.seal()
+    await decide(world.log)
+    assert await world.go_on()
+    assert (await world.state()).behind_seconds == 0
+
+
+@of("witness")
+@pytest.mark.parametrize("more", [2, 3], ids=["as-long", "longer"])
+async def test_a_witness_that_has_seen_other_events_stops_the_log(world: World, more: int) -> None:
+    await put_back(world, add=False)
+    without_files(world)
+    await world.log.attack("DELETE FROM audit_sinks")
+    await world.log.write(*(event(each) for each in range(more)))
+    await world.seal([])  # as a sealer of somebody who left out the sink
+    await world.add()
+    await world.log.write(event(9))
+    for world.time in (0.0, 60.0):
+        with pytest.raises(SinkRefused, match="has seen another log of 5 events"):
+            await world.go_on() if world.time else await world.seal()
+
+
+@of(*READABLE)
+@pytest.mark.parametrize("later", [0.0, 301.0], ids=["was-away", "in-time"])
+async def test_a_sink_is_compared_again(world: World, later: float) -> None:
+    assert await world.grow(2)
+    if not later:
+        world.place.away = True
+        folder = world.log.file.parent / "mounted"
+        folder.rename(folder.with_name("unmounted"))
+        await world.log.write(event(3))
+        assert not await world.go_on(), "a sink that is away stops nothing"
+        folder.with_name("unmounted").rename(folder)
+        world.place.away = False
+    world.time += later
+    world.empty()
+    if later:
+        await world.log.write(event(3))
+    assert not await world.go_on()
+    await world.log.write(event(4))
+    with pytest.raises(SinkRefused, match="and is empty now"):
+        await world.go_on()
+    assert await world.log.rows("SELECT max(position) FROM audit_events") == [(2,)]
+
+
+@of("file")
+async def test_a_file_whose_disk_is_not_mounted_stops_nothing(world: World) -> None:
+    assert await world.grow(2)
+    folder = world.log.file.parent / "mounted"
+    folder.rename(folder.with_name("unmounted"))
+    assert not await world.grow()
+    assert "is missing" in ((await world.state()).error or "")
+    folder.with_name("unmounted").rename(folder)
+    assert await world.go_on()
+
+
+@of("https")
+async def test_a_sealer_sends_nothing_while_another_one_seals(world: World) -> None:
+    assert await world.grow(2)
+    old = await newest(world)
+    await world.log.write(event(3))
+    while await world.sealer.seal_once():
+        pass
+    await world.log.attack("UPDATE audit_sealer SET holder = 'another'")
+    assert not await world.sealer.seal_once()
+    assert await world.keeper.keep(world.sink), "there is nothing to be sent"
+    assert len(world.place.notes) == 1
+    await world.log.attack("UPDATE audit_sealer SET holder = 'test'")
+    await world.log.write(event(4))
+    assert await world.go_on()
+    async with world.log.database.session() as session:
+        await note_kept(session, world.log.keyring.macs, world.sink, old)
+        await session.commit()
+    assert (await world.state()).tree_size == 4
+
+
+async def newest(world: World) -> Checkpoint:
+    async with world.log.database.session() as session:
+        found = await newest_checkpoint(session)
+    assert found is not None
+    return found
+
+
+@of("https")
+async def test_any_error_of_a_sink_is_noted_and_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await world.grow()
+    await world.log.write(event(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(HttpSink, "keep", lambda *_: {}["x"])
+        patched.setattr(HttpSink, "newest", lambda *_: {}["x"])
+        assert not await world.seal(), "it stops nothing"
+        assert "KeyError" in ((await world.state()).error or "")
+    assert await world.go_on()
 
 
 @of("https", "object-store", "witness")
@@ -246,10 +372,31 @@ sinks:
     file.chmod(0o600)
     assert {each.kind for each in open_sinks(file)} == set(KINDS)
     assert open_sinks(None) == []
-    for wrong in ("sinks: {a: {kind: x}}", "sinks: {a: {kind: https, url: 'http://x.example'}}"):
-        file.write_text(wrong)
-        with pytest.raises(CoeError, match="COE_CHECKPOINT_SINKS_FILE"):
-            open_sinks(file)
+    file.write_text("sinks: {a: {kind: x}}")
+    with pytest.raises(CoeError, match="COE_CHECKPOINT_SINKS_FILE"):
+        open_sinks(file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "kind: https, url: 'http://x.example'",
+        "kind: https, url: audit.example.com",
+        "kind: https, url: 'ftp://audit.example.com'",
+        "kind: witness, url: 'https://'",
+        "kind: witness, url: 'https://a.example:port'",
+        "kind: syslog, host: 'https://logs.example.com'",
+        "kind: syslog, host: logs.example.com, port: 0",
+    ],
+)
+def test_an_address_that_nobody_reaches_is_refused_with_its_place(
+    wrong: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "sinks.yaml"
+    file.write_text("sinks: {a: {%s}}" % wrong)  # noqa: UP031  # braces of YAML
+    file.chmod(0o600)
+    with pytest.raises(CoeError, match=r"sinks\.a\.\S+\.(url|host|port)"):
+        open_sinks(file)
 
 
 def test_a_key_of_the_bucket_sorts_the_newest_first(log: Log) -> None:

@@ -10,6 +10,11 @@ def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
+def is_exported(name: str, **labels: str) -> bool:
+    """Whether there is a sample with these labels."""
+    return REGISTRY.get_sample_value(name, labels) is not None
+
+
 class Change:
     """How much a sample has grown since now; other tests count in this process too."""
 

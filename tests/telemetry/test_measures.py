@@ -17,7 +17,7 @@ from coe.runs import actions
 from coe.runs.tables import RUNS
 from coe.telemetry.labels import FLOWS
 from coe.work import Platform
-from tests.factories.metrics import value
+from tests.factories.metrics import is_exported, value
 from tests.factories.runs import HTTP, central, local, publish, start
 
 
@@ -133,6 +133,9 @@ async def test_since_when_a_sink_lacks_the_newest_checkpoint(platform: Platform)
     since = value("coe_audit_sink_missing_since_timestamp_seconds", sink="behind")
     assert 3600 <= value("coe_measured_timestamp_seconds") - since < 7200
     assert value("coe_audit_sink_missing_since_timestamp_seconds", sink="even") == 0
+    await _execute(platform, "DELETE FROM audit_sinks WHERE name = 'behind'")
+    await _measure(platform)
+    assert not is_exported("coe_audit_sink_missing_since_timestamp_seconds", sink="behind")
 
 
 async def test_what_a_process_knows_by_itself(platform: Platform) -> None:

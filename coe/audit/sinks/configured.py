@@ -17,9 +17,11 @@ sinks:
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from coe.audit.sinks.file import FileSink
@@ -32,15 +34,28 @@ from coe.errors import CoeError
 from coe.identifiers import is_slug
 from coe.tls import client_context, in_clear, is_loopback
 
+_HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _verified(url: str) -> str:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("this is no address") from None
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.raw_host.decode()):
+        raise ValueError("an address begins with https:// and names a host")
     if in_clear(url):
         raise ValueError("an address on another machine begins with https://")
     return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether this could be the name or the address of a host."""
+    return bool(_HOST.fullmatch(host))
 
 
 class _File(_Model):
@@ -79,7 +94,14 @@ class _ObjectStore(_Model):
 class _Syslog(_Model):
     kind: Literal["syslog"]
     host: str
-    port: int = 6514
+    port: int = Field(default=6514, ge=1, le=65535)
+
+    @field_validator("host")
+    @classmethod
+    def _names_a_host(cls, host: str) -> str:
+        if not _is_host(host):
+            raise ValueError("this names no host")
+        return host
 
 
 _Sink = Annotated[_File | _Http | _Witness | _ObjectStore | _Syslog, Field(discriminator="kind")]

@@ -19,10 +19,12 @@ class FileSink:
     path: Path
     kind: str = "file"
     readable: bool = True
+    proves: bool = False
     every: float = 0.0
 
     async def newest(self) -> str | None:
         """The note of its last line."""
+        self._require_folder()
         try:
             line = await in_thread(CheckpointFile(self.path).last_line)
         except OSError as error:
@@ -31,9 +33,12 @@ class FileSink:
 
     async def keep(self, checkpoint: Checkpoint, since: Checkpoint | None, prove: Prove) -> None:  # noqa: ARG002  # as every sink
         """Append the checkpoint."""
-        if not self.path.parent.is_dir():  # as while a disk is not mounted
-            raise SinkFailed(f"the folder {self.path.parent} is missing")
+        self._require_folder()
         try:
             await in_thread(CheckpointFile(self.path).append, [checkpoint.note])
         except OSError as error:
             raise SinkFailed(f"{self.path}: {error.strerror}") from None
+
+    def _require_folder(self) -> None:
+        if not self.path.parent.is_dir():  # as while a disk is not mounted
+            raise SinkFailed(f"the folder {self.path.parent} is missing")

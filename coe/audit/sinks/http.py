@@ -63,6 +63,7 @@ class HttpSink:
     token: str | None = field(default=None, repr=False)
     kind: str = "https"
     readable: bool = True
+    proves: bool = False
     every: float = 5.0
 
     async def newest(self) -> str | None:
@@ -91,6 +92,7 @@ class WitnessSink:
     ca_file: Path | None = None
     kind: str = "witness"
     readable: bool = False
+    proves: bool = True
     every: float = 5.0
 
     async def newest(self) -> str | None:
@@ -100,16 +102,21 @@ class WitnessSink:
     async def keep(self, checkpoint: Checkpoint, since: Checkpoint | None, prove: Prove) -> None:
         """Send the checkpoint with the proof since the last one of its epoch."""
         old = since.tree_size if since and since.epoch == checkpoint.epoch else 0
+        if old > checkpoint.tree_size:
+            old = 0  # it says itself what it has seen
         seen = await self._add(checkpoint, old, prove)
         if seen is None:
             return
         if seen > checkpoint.tree_size:
-            raise SinkAhead(f"it has seen a log of {seen} events")
-        if await self._add(checkpoint, seen, prove) is not None:
+            raise SinkAhead(f"it has seen a log of {seen} events", seen)
+        again = await self._add(checkpoint, seen, prove) if seen != old else seen
+        if again == seen:  # of the same size, with another root
+            raise SinkAhead(f"it has seen another log of {seen} events", seen)
+        if again is not None:
             raise SinkFailed("it names another size each time")
 
     async def _add(self, checkpoint: Checkpoint, old: int, prove: Prove) -> int | None:
-        """Add the checkpoint; the size that it has seen, if that is another one than `old`."""
+        """Add the checkpoint; the size that it has seen, if it answers with one."""
         path = await prove(old, checkpoint.tree_size) if old else ()
         lines = [f"old {old}", *(base64.b64encode(each).decode() for each in path), ""]
         body = "\n".join([*lines, checkpoint.note]).encode()
@@ -119,6 +126,11 @@ class WitnessSink:
         conflict = answer.status_code == httpx.codes.CONFLICT
         if conflict and answer.headers.get("Content-Type") == _SIZE and size.isdigit():
             return int(size)
+        if conflict and old == checkpoint.tree_size:
+            return old
+        if old and answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            message = f"it has seen another log of {old} events, and refuses the proof"
+            raise SinkAhead(message, old)
         if not answer.is_success:
             raise SinkFailed(f"it answers {answer.status_code}")
         return None

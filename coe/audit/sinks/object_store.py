@@ -100,6 +100,7 @@ class ObjectStoreSink:
     lock_days: int | None = None
     kind: str = "object-store"
     readable: bool = True
+    proves: bool = False
     every: float = 60.0
 
     async def newest(self) -> str | None:

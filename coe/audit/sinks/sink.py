@@ -17,7 +17,14 @@ class SinkFailed(CoeError):
 
 
 class SinkAhead(CoeError):
-    """A sink has seen a longer log than the database has."""
+    """A sink has seen another log: a longer one than the database has, or one of other events.
+
+    `seen` is how many events it has seen.
+    """
+
+    def __init__(self, message: str, seen: int) -> None:
+        super().__init__(message)
+        self.seen = seen
 
 
 class Sink(Protocol):
@@ -27,12 +34,14 @@ class Sink(Protocol):
         name: Its name in the file of sinks.
         kind: What kind of place it is.
         readable: Whether it says what it keeps.
+        proves: Whether it refuses a log that does not continue what it has seen.
         every: The least seconds between two checkpoints that are sent there.
     """
 
     name: str
     kind: str
     readable: bool
+    proves: bool
     every: float
 
     async def newest(self) -> str | None:
@@ -47,5 +56,5 @@ class Sink(Protocol):
 
         Raises:
             SinkFailed: It does not answer, or refuses it.
-            SinkAhead: It has seen a longer log.
+            SinkAhead: It has seen another log.
         """

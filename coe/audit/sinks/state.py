@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Double, cast, func, select, update
+from sqlalchemy import Double, cast, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.checkpoint import Checkpoint
+from coe.audit.checkpoint import AcceptedLoss, Checkpoint, losses_of
 from coe.audit.models import AuditSink
 from coe.audit.records import AUDIT_CHECKPOINTS
 from coe.audit.sinks.sink import Sink
@@ -45,26 +45,36 @@ class SinkState:
 
 async def sink_states(session: AsyncSession) -> list[SinkState]:
     """The sinks that the database knows, by name."""
-    checkpoints = AUDIT_CHECKPOINTS.c
-    lacks = (
-        select(func.min(checkpoints.at))
-        .where(checkpoints.tree_size > AUDIT_SINKS.c.tree_size)
-        .scalar_subquery()
-    )
-    seconds = cast(func.extract("epoch", func.clock_timestamp() - lacks), Double)
-    behind = func.greatest(func.coalesce(seconds, 0.0), 0.0).label("behind")
-    rows = await session.execute(select(AUDIT_SINKS, behind).order_by(AUDIT_SINKS.c.name))
+    newest = select(AUDIT_CHECKPOINTS.c.note).order_by(AUDIT_CHECKPOINTS.c.tree_size.desc())
+    losses = losses_of(await session.scalar(newest.limit(1)) or "")
+    rows = await session.execute(select(AUDIT_SINKS).order_by(AUDIT_SINKS.c.name))
     return [
         SinkState(
             row.name,
             row.kind,
             row.tree_size,
             row.kept_at,
-            row.behind,
+            await _behind(session, _continued_size(row, losses)),
             row.error,
         )
-        for row in rows
+        for row in rows.all()
     ]
+
+
+def _continued_size(row: Any, losses: tuple[AcceptedLoss, ...]) -> int:
+    """Up to which size the log continues what a sink keeps: after a loss, what was kept of it."""
+    later = losses[row.epoch - 1 :] if row.epoch else ()
+    size: int = row.tree_size
+    return min([size, *(each.kept_size for each in later)])
+
+
+async def _behind(session: AsyncSession, size: int) -> float:
+    """Seconds since the first checkpoint beyond a size; 0 without one."""
+    checkpoints = AUDIT_CHECKPOINTS.c
+    first = select(func.min(checkpoints.at)).where(checkpoints.tree_size > size).scalar_subquery()
+    seconds = cast(func.extract("epoch", func.clock_timestamp() - first), Double)
+    found: float | None = await session.scalar(select(seconds))
+    return max(found or 0.0, 0.0)
 
 
 async def known_sinks(session: AsyncSession) -> dict[str, Any]:
@@ -94,7 +104,7 @@ async def add_sink(session: AsyncSession, macs: MacKeys, sink: Sink) -> None:
 async def note_kept(
     session: AsyncSession, macs: MacKeys, sink: Sink, checkpoint: Checkpoint
 ) -> None:
-    """Note that a sink has taken a checkpoint."""
+    """Note that a sink has taken a checkpoint; a later one that was noted meanwhile stays."""
     values: dict[str, Any] = {
         "name": sink.name,
         "kind": sink.kind,
@@ -104,8 +114,9 @@ async def note_kept(
     }
     values |= {"code": SINK_CODES.code(macs, values), "kept_at": utcnow()}
     values |= {"error": None, "failing_since": None}
-    this = AUDIT_SINKS.c.name == sink.name
-    await session.execute(update(AUDIT_SINKS).where(this).values(values))
+    noted = tuple_(AUDIT_SINKS.c.epoch, AUDIT_SINKS.c.tree_size)
+    this = AUDIT_SINKS.c.name == sink.name, noted <= checkpoint.place
+    await session.execute(update(AUDIT_SINKS).where(*this).values(values))
 
 
 async def note_failure(session: AsyncSession, name: str, error: str) -> None:

@@ -28,6 +28,7 @@ class SyslogSink:
     context: ssl.SSLContext | None
     kind: str = "syslog"
     readable: bool = False
+    proves: bool = False
     every: float = 5.0
 
     async def newest(self) -> str | None:
