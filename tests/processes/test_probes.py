@@ -166,6 +166,7 @@ async def test_others_answer_further_paths_in_the_loop_of_the_process(probed: Se
 
 async def test_a_port_that_is_taken_is_named(probed: Settings) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of earlier connections
         taken.bind(("127.0.0.1", probed.probe_port or 0))
         taken.listen()
         with pytest.raises(ProbePortRefused, match="COE_PROBE_PORT"):
