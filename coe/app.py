@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
 from coe.audit.watch import SealingWatch
+from coe.catalog.search.following import follow_forever
 from coe.crypto.server_certificate import ServerCertificate
 from coe.db import Database, DatabaseNotTrusted
 from coe.engines.prefect_engine import PrefectEngine
@@ -133,6 +135,7 @@ class Services:
         self.platform.computing.warm()
         self.process.background.run("engine check", self._check_engine)
         self.process.background.run("audit watch", self._watch_sealing)
+        self.process.background.run("search index", partial(follow_forever, self.platform))
 
     def start_writing(self) -> None:
         """Start the sealer and the loops of runs, unless other processes have them."""

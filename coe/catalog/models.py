@@ -13,16 +13,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Computed,
     DateTime,
     Enum,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
@@ -32,7 +35,29 @@ from coe.db import new_id, utcnow
 from coe.json_types import JSON
 
 LIVE = "live"
-DDL = ("CREATE EXTENSION IF NOT EXISTS fuzzystrmatch",)
+DDL = (
+    "CREATE EXTENSION IF NOT EXISTS fuzzystrmatch",
+    """
+    CREATE OR REPLACE FUNCTION entry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_TABLE_NAME = 'entries' THEN
+        INSERT INTO entry_changes (entry_id) VALUES (coalesce(NEW.id, OLD.id));
+      ELSE
+        INSERT INTO entry_changes (entry_id) VALUES (coalesce(NEW.entry_id, OLD.entry_id));
+      END IF;
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE TRIGGER entries_change AFTER INSERT OR DELETE OR UPDATE ON entries
+    FOR EACH ROW EXECUTE FUNCTION entry_changed()
+    """,
+    """
+    CREATE OR REPLACE TRIGGER entry_versions_change AFTER INSERT OR DELETE
+    OR UPDATE OF lifecycle, data_class, team, card, created_by, editors ON entry_versions
+    FOR EACH ROW EXECUTE FUNCTION entry_changed()
+    """,
+)
 
 
 class EntryKind(StrEnum):
@@ -108,7 +133,8 @@ class Entry(SQLModel, table=True):
 
     `team` (a slug) owns it and decides with `data_class` who may read it. `systems` are refs.
     `uses` counts the flows made from a template, or the flows that call a flow or table.
-    `coe.catalog.search.document` writes the `search_…` columns.
+    `coe.catalog.search.document` writes the `search_…` columns, which only processes of the release
+    before read: the index of `coe.search` is in their place.
     """
 
     __tablename__ = "entries"
@@ -264,6 +290,34 @@ class VersionApproval(SQLModel, table=True):
     comment_sealed: bytes | None = Field(default=None, sa_column=_sealed())
     digest: str | None = None
     signature: str | None = None
+
+
+class EntryChange(SQLModel, table=True):
+    """That an entry or a version of it changed, in the transaction `xid`; triggers write the rows.
+
+    The index of every process follows them (`coe.catalog.search.following`); rows that all have
+    followed are deleted.
+    """
+
+    __tablename__ = "entry_changes"
+
+    number: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    entry_id: UUID
+    xid: int | None = Field(
+        default=None,
+        sa_column=Column(
+            BigInteger,
+            nullable=False,
+            index=True,
+            server_default=text("(pg_current_xact_id()::text)::bigint"),
+        ),
+    )
+    at: datetime | None = Field(
+        default=None,
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    )
 
 
 class EntryLink(SQLModel, table=True):

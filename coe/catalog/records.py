@@ -15,6 +15,7 @@ from coe.db.records import Columns, Given
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.paging import Page
+from coe.search.highlights import Highlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +147,14 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An entry found; `highlights` are HTML-escaped fragments with the match in <mark>.
+    """An entry found; `highlights` say in which fields.
 
     `owner` and `live` are its team and its live version, if they were read with it.
     """
 
     entry: EntryRecord
     score: float | None
-    highlights: tuple[str, ...]
+    highlights: tuple[Highlight, ...]
     owner: TeamRecord | None = None
     live: VersionRecord | None = None
 
@@ -162,12 +163,14 @@ class Hit:
 class Hits(Page[Hit]):
     """A page of found entries, with counts over all matching entries.
 
-    `note` says why the text can match nothing, if so. `with_live` is whether the live versions were
-    read with the entries.
+    `note` says how the text was understood, if not as it stands, or why it matches nothing.
+    `did_you_mean` is the text with other words, which the entries have. `with_live` is whether the
+    live versions were read with the entries.
     """
 
     facets: tuple[Facet, ...]
     note: str | None = None
+    did_you_mean: str | None = None
     with_live: bool = False
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from coe.catalog.models import Entry, EntryAlias, EntryLink, EntryVersion, VersionApproval
+from coe.catalog.models import (
+    Entry,
+    EntryAlias,
+    EntryChange,
+    EntryLink,
+    EntryVersion,
+    VersionApproval,
+)
 from coe.db.tables import table_of
 
 ENTRIES: Final = table_of(Entry)
@@ -12,3 +19,4 @@ VERSIONS: Final = table_of(EntryVersion)
 ALIASES: Final = table_of(EntryAlias)
 VERSION_APPROVALS: Final = table_of(VersionApproval)
 LINKS: Final = table_of(EntryLink)
+CHANGES: Final = table_of(EntryChange)

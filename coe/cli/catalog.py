@@ -19,15 +19,18 @@ query Search(
   $search: String, $filter: CatalogFilter, $order: CatalogOrder, $first: Int!, $after: String
 ) {
   catalog(search: $search, filter: $filter, orderBy: $order, first: $first, after: $after) {
-    totalCount note
+    totalCount note didYouMean
     pageInfo { hasNextPage endCursor }
     facets { name values { value count } }
     edges {
-      highlights
+      highlights matches { field fragment }
       node { kind ref title summary lifecycle tags updatedAt owner { slug } }
     }
   }
 }
+"""
+_COMPLETE: Final = """
+query Complete($text: String!, $first: Int) { catalogCompletions(text: $text, first: $first) }
 """
 _CHOICES: Final = {
     "kind": ["TEMPLATE", "FLOW", "SYSTEM", "LESSON", "DECISION"],
@@ -81,7 +84,11 @@ def search(
     page: Page,
     **chosen: Any,  # click passes it by keyword
 ) -> Result:
-    """Find the entries with TEXT that you may read; each part of the filter narrows."""
+    """Find the entries with TEXT that you may read; each part of the filter narrows.
+
+    TEXT may have qualifiers (owner:finance tag:sox system:erp kind:template is:deprecated
+    lifecycle:in_review), "exact words" and -excluded ones; put it in quotes then.
+    """
     filters = {name: list(values) for name, values in chosen.items() if values}
     given = {"search": text, "filter": filters or None, "order": order}
     found = fetch(api, _SEARCH, given, page, "catalog")
@@ -92,6 +99,18 @@ def search(
         view += ["", Table(_facet_rows(found["facets"]), ["facet", "value", "count"])]
     notes = [found["note"]] if found["note"] else []
     return Result(found, view, [*notes, *notes_on(found)])
+
+
+@command.command()
+@click.argument("text")
+@click.option("--first", type=click.IntRange(0, 100), default=10, help="At most so many.")
+@example("coe catalog complete owner:fi")
+@printed()
+@with_api
+def complete(api: ApiClient, /, text: str, first: int) -> Result:
+    """Say how the last part of the TEXT of a search may go on: qualifiers, their values, words."""
+    found = api.call(_COMPLETE, {"text": text, "first": first})["catalogCompletions"]
+    return Result(found, [*found])
 
 
 def _facet_rows(facets: list[dict[str, Any]]) -> list[dict[str, object]]:

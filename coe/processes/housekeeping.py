@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+from coe.catalog.search.following import index_of
 from coe.db.locks import Alone, is_alone
 from coe.events.retention import delete_expired_events
 from coe.execution.engine import Engine
@@ -74,7 +75,11 @@ class Housekeeping:
 
 
 async def clean_up_once(platform: Platform) -> bool:
-    """Delete expired idempotency keys, events and sessions; false if another process does."""
+    """Delete what has expired: keys of idempotency, events, sessions, changes of entries.
+
+    Returns:
+        False if another process does.
+    """
     async with platform.database.session() as session:
         if not await is_alone(session, Alone.CLEAN_UP):
             return False
@@ -84,5 +89,6 @@ async def clean_up_once(platform: Platform) -> bool:
         await sessions.forget_expired(session, platform.clock())
         await forget_spent(session, platform.clock())
         await workers.forget_expired(session, platform.clock())
+        await index_of(platform).old.forget(session)
         await session.commit()
     return True

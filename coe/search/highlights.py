@@ -15,7 +15,7 @@ from coe.search.synonyms import Synonyms
 from coe.search.words import edits, fold, stems
 
 _WORD: Final = re.compile(r"[^\W_]+")
-_CAMEL: Final = re.compile(r"(?<=[a-z][a-z])(?=[A-Z][a-z])")
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _FRAGMENT: Final = 160
 """The letters of a fragment, about."""
 MAX_FRAGMENTS: Final = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
@@ -80,10 +81,22 @@ class EntryIndex:
 
     def build(self, entries: Iterable[IndexedEntry]) -> None:
         """Add entries of which it has none, in one go."""
+        with self.building() as add:
+            add(entries)
+
+    @contextmanager
+    def building(self) -> Iterator[Callable[[Iterable[IndexedEntry]], None]]:
+        """Add entries of which it has none, portion by portion; found at the end of the context."""
+        writer = self._index.writer(_BUILD_HEAP, num_threads=2)
+
+        def add(entries: Iterable[IndexedEntry]) -> None:
+            for entry in entries:
+                writer.add_document(self._maker.document(entry))
+
         with self._lock:
-            with self._index.writer(_BUILD_HEAP, num_threads=2) as writer:
-                for entry in entries:
-                    writer.add_document(self._maker.document(entry))
+            yield add
+            writer.commit()
+            writer.wait_merging_threads()
             self._index.reload()
 
     def apply(self, changed: Iterable[IndexedEntry], gone: Iterable[UUID] = ()) -> None:

@@ -11,7 +11,7 @@ from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 Language = Literal["en", "de"]
 MAX_WORD_LENGTH: Final = 40
 """Longer words are not indexed."""
-_CAMEL: Final = re.compile(r"(?<=[a-z][a-z])(?=[A-Z][a-z])")
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _WORD: Final = re.compile(r"[^\W_]+")
 _ENGLISH: Final = """
 a about after again all also am an and any are as at be been before being but by can could did

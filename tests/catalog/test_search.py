@@ -9,8 +9,15 @@ from coe.access.actor import Actor, DataClass
 from coe.catalog import actions
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Hits
-from coe.catalog.search.query import CatalogFilter, CatalogOrder, CatalogSearch, search
+from coe.catalog.search.query import (
+    CatalogFilter,
+    CatalogOrder,
+    CatalogSearch,
+    complete,
+    search,
+)
 from coe.errors import Invalid
+from coe.search.highlights import Highlight
 from coe.work import Platform
 from tests.factories.catalog import central, local, published, register
 from tests.factories.people import AUDITOR, COE_REVIEWER, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
@@ -96,15 +103,54 @@ async def test_words_are_stemmed_prefixes_match_and_all_are_needed(filled: Platf
 async def test_steps_are_found_by_their_words(filled: Platform) -> None:
     found = await _find(filled, SALES_OWNER, text="escalate board")
     assert _refs(found) == ["sales/complaints"]
-    assert any("<mark>board</mark>" in each.lower() for each in found.items[0].highlights)
+    [steps] = [each for each in found.items[0].highlights if each.field == "steps"]
+    assert steps.fragment == "<mark>escalate</mark> To <mark>Board</mark>"
 
 
 async def test_typos_are_forgiven_only_where_nothing_matches(filled: Platform) -> None:
-    assert "sales/order-to-cash" in _refs(await _find(filled, SALES_OWNER, text="oder to csah"))
+    found = await _find(filled, SALES_OWNER, text="ordre to cash")
+    assert _refs(found) == ["sales/order-to-cash"]
+    assert found.did_you_mean == "order cash"
+    assert "ordre → order" in (found.note or "")
+    assert _refs(await _find(filled, SALES_OWNER, text="csah")) == []
     found = await _find(filled, SALES_OWNER, text="complants")
     assert _refs(found) == ["sales/complaints"]
-    assert any("<mark>Complaints</mark>" in each for each in found.items[0].highlights)
-    assert _refs(await _find(filled, SALES_OWNER, text="xylophone")) == []
+    assert "<mark>Complaints</mark>" in found.items[0].highlights[0].fragment
+    nothing = await _find(filled, SALES_OWNER, text="xylophone")
+    assert (_refs(nothing), nothing.did_you_mean) == ([], None)
+    assert "ask your centre of excellence" in (nothing.note or "")
+
+
+async def test_most_words_are_enough_if_no_entry_has_all_and_that_is_said(
+    filled: Platform,
+) -> None:
+    found = await _find(filled, SALES_OWNER, text="xylophone complaints")
+    assert _refs(found) == ["sales/complaints"]
+    assert found.note == (
+        "No entry has all of: xylophone, complaints. Those with the most of them are shown."
+    )
+
+
+async def test_qualifiers_narrow_as_filters_do(filled: Platform) -> None:
+    for text, refs in (
+        ("order owner:warehouse", {"warehouse/pick-and-pack"}),
+        ("system:crm -tag:vip", {"sales/returns"}),
+        ("is:published kind:flow", {"sales/order-to-cash", "warehouse/pick-and-pack"}),
+        ("class:public", {"sales/open-order"}),
+        ("owner:nobody", set()),
+    ):
+        assert set(_refs(await _find(filled, SALES_OWNER, text=text))) == refs, text
+
+
+async def test_completions_are_of_what_the_actor_may_read(filled: Platform) -> None:
+    async with filled.read(SALES_OWNER) as read:
+        assert await complete(read, "order ow") == ["order owner:"]
+        assert await complete(read, "tag:vi") == ["tag:vip"]
+    async with filled.read(OUTSIDER) as read:
+        assert await complete(read, "tag:vi") == []
+        assert await complete(read, "compl") == []
+        with pytest.raises(Invalid):
+            await complete(read, "x", first=101)
 
 
 async def test_operators_of_web_search(filled: Platform) -> None:
@@ -138,10 +184,10 @@ async def test_a_text_without_words_finds_nothing_and_says_so(filled: Platform, 
 
 async def test_highlights_are_escaped(filled: Platform) -> None:
     found = await _find(filled, SALES_OWNER, text="complaints")
-    (title, *_) = found.items[0].highlights
-    assert title == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+    title = "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+    assert found.items[0].highlights[0] == Highlight("title", title)
     near = await _find(filled, SALES_OWNER, text="complaimts")
-    assert near.items[0].highlights[0] == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+    assert near.items[0].highlights[0] == Highlight("title", title)
 
 
 async def test_only_what_the_actor_may_read_is_found_and_counted(filled: Platform) -> None:

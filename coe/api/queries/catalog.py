@@ -18,7 +18,7 @@ from coe.catalog import queries
 from coe.catalog.models import EntryKind
 from coe.catalog.records import EntryRecord
 from coe.catalog.search.filters import CatalogFilter as Wanted
-from coe.catalog.search.query import CatalogOrder, CatalogSearch
+from coe.catalog.search.query import CatalogOrder, CatalogSearch, complete
 from coe.catalog.search.query import search as find_entries
 from coe.errors import NotFound
 
@@ -56,6 +56,15 @@ class CatalogQuery:
         )
         hits = await info.context.read_from_standby(lambda read: find_entries(read, request))
         return CatalogConnection.of_hits(hits)
+
+    @field
+    async def catalog_completions(self, info: Info, text: str, first: int | None = 10) -> list[str]:
+        """How the last part of a text of a search may go on.
+
+        Qualifiers such as `owner:`, their values, and words of entries that the caller may read.
+        """
+        async with info.context.read() as read:
+            return await complete(read, text, first=10 if first is None else first)
 
     @field
     async def flow(self, info: Info, ref: str) -> Flow | None:

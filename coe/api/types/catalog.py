@@ -18,6 +18,7 @@ from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Facet as FacetRecord
 from coe.catalog.records import Hit, Hits
 from coe.catalog.search.filters import CatalogFilter as Wanted
+from coe.search.highlights import Highlight
 
 
 @input_type
@@ -68,12 +69,32 @@ class Facet:
 
 
 @object_type
+class CatalogMatch:
+    """A part of an entry in which something matches."""
+
+    field: str = strawberry.field(
+        description="title, ref, tags, summary, parameters, steps, description, domain or systems"
+    )
+    fragment: str = strawberry.field(
+        description="The part, the match in <mark>, everything else escaped for HTML"
+    )
+
+    @classmethod
+    def of(cls, record: Highlight) -> CatalogMatch:
+        """The view of a highlight."""
+        return cls(field=record.field, fragment=record.fragment)
+
+
+@object_type
 class CatalogEdge(Edge[CatalogEntry]):
     """An entry that was found, how well it matches, and where."""
 
     score: float | None
     highlights: list[str] = strawberry.field(
         description="Matched fragments, the match in <mark>, everything else escaped for HTML",
+    )
+    matches: list[CatalogMatch] = strawberry.field(
+        description="The same fragments, each with the field in which it stands"
     )
 
 
@@ -83,7 +104,12 @@ class CatalogConnection(Connection[CatalogEntry]):
 
     edges: Sequence[CatalogEdge]
     facets: list[Facet]
-    note: str | None = strawberry.field(description="Why the text can match nothing, if so")
+    note: str | None = strawberry.field(
+        description="How the text was understood, if not as it stands, or why nothing matches"
+    )
+    did_you_mean: str | None = strawberry.field(
+        description="The text in words that entries have, if it was probably mistyped"
+    )
 
     @classmethod
     def of_hits(cls, hits: Hits) -> CatalogConnection:
@@ -94,7 +120,8 @@ class CatalogConnection(Connection[CatalogEntry]):
                 cursor=cursor,
                 node=_entry_of(hit, teams, with_live=hits.with_live),
                 score=hit.score,
-                highlights=list(hit.highlights),
+                highlights=[each.fragment for each in hit.highlights],
+                matches=[CatalogMatch.of(each) for each in hit.highlights],
             )
             for hit, cursor in zip(hits.items, hits.cursors, strict=True)
         ]
@@ -105,6 +132,7 @@ class CatalogConnection(Connection[CatalogEntry]):
             total_count=hits.total,
             facets=[Facet.of(facet) for facet in hits.facets],
             note=hits.note,
+            did_you_mean=hits.did_you_mean,
         )
 
 

@@ -1,19 +1,38 @@
-"""Pages of the catalog without a text: the statement is kept, and brings the edges of entries."""
+"""Pages of the catalog whose statement is kept: without a text, or of entries that were found.
+
+They bring the edges of the entries, their owners and live versions.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from coe.access.team_records import TEAM_COLUMNS, TEAMS
 from coe.catalog.models import LIVE
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, Facet, Hit, Hits
 from coe.catalog.scope import readable_entries, readable_versions
-from coe.catalog.search import facets
+from coe.catalog.search.asking import facets_of, question_of
 from coe.catalog.search.filters import CatalogFilter, predicates
+from coe.catalog.search.following import current_index
 from coe.catalog.search.requests import CatalogSearch, Order
 from coe.catalog.tables import ALIASES, ENTRIES, VERSIONS
 from coe.work import Read
@@ -45,7 +64,7 @@ async def browse(read: Read, request: CatalogSearch) -> Hits:
     """
     order = Order.of(request.order)
     wanted = _in_order(request.filter)
-    total, counted = await _counted(read, request, wanted)
+    total, counted = await _counted(read, request)
     asked = _Asked(wanted, request.after is not None, request.owners, request.live)
     values: dict[str, Any] = {"limit": request.first + 1}
     if request.after is not None:
@@ -53,7 +72,7 @@ async def browse(read: Read, request: CatalogSearch) -> Hits:
     rows = await read.fetch((order.name, asked), lambda: _page(read, asked, order), **values)
     page = rows[: request.first]
     return Hits(
-        items=tuple(_hit(row, request) for row in page),
+        items=tuple(hit(row, request) for row in page),
         cursors=tuple(order.cursor(row[_KEY], row[0]) for row in page),
         has_next=len(rows) > request.first,
         has_previous=request.after is not None,
@@ -61,6 +80,15 @@ async def browse(read: Read, request: CatalogSearch) -> Hits:
         facets=counted,
         with_live=request.live,
     )
+
+
+async def entries_found(
+    read: Read, request: CatalogSearch, ids: Sequence[UUID]
+) -> dict[UUID, Sequence[Any]]:
+    """The rows of entries, those that the actor may read; after the columns comes the card."""
+    asked = (request.owners, request.live)
+    rows = await read.fetch(("found", *asked), lambda: _found(read, *asked), ids=list(ids))
+    return {row[0]: row for row in rows}
 
 
 def _in_order(wanted: CatalogFilter) -> CatalogFilter:
@@ -72,24 +100,17 @@ def _in_order(wanted: CatalogFilter) -> CatalogFilter:
     )
 
 
-async def _counted(
-    read: Read, request: CatalogSearch, wanted: CatalogFilter
-) -> tuple[int, tuple[Facet, ...]]:
-    if request.facets:
-        return await facets.count(read, readable_entries(read), wanted, with_facets=True)
-    if not request.count:
+async def _counted(read: Read, request: CatalogSearch) -> tuple[int, tuple[Facet, ...]]:
+    if not (request.count or request.facets):
         return 0, ()
-    rows = await read.fetch(("entries", wanted), lambda: _number(read, wanted))
-    return rows[0][0], ()
-
-
-def _number(read: Read, wanted: CatalogFilter) -> Select[Any]:
-    return select(func.count(ENTRIES.c.id)).where(*_which(read, wanted))
+    index = await current_index(read)
+    found = await asyncio.to_thread(index.count, question_of(read, request))
+    return found.total, facets_of(found)
 
 
 def _which(read: Read, wanted: CatalogFilter) -> Iterator[ColumnElement[bool]]:
     yield readable_entries(read)
-    yield from predicates(read, wanted).values()
+    yield from predicates(read, wanted)
 
 
 def _page(read: Read, asked: _Asked, order: Order) -> Select[Any]:
@@ -104,11 +125,29 @@ def _page(read: Read, asked: _Asked, order: Order) -> Select[Any]:
     if not (asked.owners or asked.live):
         return page
     found = page.subquery("found")
-    more = select(*found.c).order_by(*order.by(found.c.sort_key, found.c.id))
-    if asked.owners:
+    more = _with_edges(read, found, owners=asked.owners, live=asked.live)
+    return more.order_by(*order.by(found.c.sort_key, found.c.id))
+
+
+def _found(read: Read, owners: bool, live: bool) -> Select[Any]:  # noqa: FBT001  # a key has both
+    """The entries with these ids, and their cards, then the columns of teams and live versions."""
+    current = VERSIONS.alias("current")
+    page = (
+        select(*ENTRY_COLUMNS, cast(current.c.card, Text).label("card"))
+        .outerjoin(current, current.c.id == ENTRIES.c.current_version_id)
+        .where(ENTRIES.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))), readable_entries(read))
+    )
+    if not (owners or live):
+        return page
+    return _with_edges(read, page.subquery("found"), owners=owners, live=live)
+
+
+def _with_edges(read: Read, found: Subquery, *, owners: bool, live: bool) -> Select[Any]:
+    more = select(*found.c)
+    if owners:
         more = more.outerjoin(TEAMS, TEAMS.c.slug == found.c.team)
         more = more.add_columns(*(each.label(f"team_{each.key}") for each in TEAM_COLUMNS))
-    if asked.live:
+    if live:
         more = more.outerjoin(
             ALIASES, and_(ALIASES.c.entry_id == found.c.id, ALIASES.c.alias == LIVE)
         ).outerjoin(VERSIONS, and_(VERSIONS.c.id == ALIASES.c.version_id, readable_versions(read)))
@@ -116,7 +155,8 @@ def _page(read: Read, asked: _Asked, order: Order) -> Select[Any]:
     return more
 
 
-def _hit(row: Sequence[Any], request: CatalogSearch) -> Hit:
+def hit(row: Sequence[Any], request: CatalogSearch, **found: Any) -> Hit:
+    """The entry of a row, with the edges that were read with it."""
     at = _KEY + 1
     owner = live = None
     if request.owners:
@@ -124,4 +164,5 @@ def _hit(row: Sequence[Any], request: CatalogSearch) -> Hit:
         at += len(TEAM_COLUMNS)
     if request.live:
         live = VERSION_COLUMNS.record(row, at=at) if row[at] is not None else None
-    return Hit(ENTRY_COLUMNS.record(row), None, (), owner, live)
+    given = {"score": None, "highlights": ()} | found
+    return Hit(ENTRY_COLUMNS.record(row), owner=owner, live=live, **given)

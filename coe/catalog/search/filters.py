@@ -1,7 +1,8 @@
-"""Filters: one predicate for each property, so that a facet can leave out its own."""
+"""Filters: the properties of wanted entries, for the index and for statements."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, exists
@@ -13,6 +14,7 @@ from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
+from coe.search.asking import Criterion
 from coe.work import Read
 
 
@@ -33,37 +35,46 @@ class CatalogFilter:
     lifecycles: tuple[Lifecycle, ...] = ()
     data_classes: tuple[DataClass, ...] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Whether it has members of enumerations only: then there are few such statements."""
+        return not (self.owners or self.tags or self.domains or self.systems)
 
-def predicates(read: Read, wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
-    """The predicate of each property that narrows, by the name of its facet.
+
+def criteria(wanted: CatalogFilter) -> tuple[Criterion, ...]:
+    """What narrows, by the name of the facet, as the index compares it.
 
     Raises:
         Invalid: An owner or a system can match nothing because of its form.
     """
+    systems = require_entries(wanted.systems, "system", path="/filter/systems")
+    given: dict[str, tuple[str, ...]] = {
+        "kinds": tuple(each.value for each in wanted.kinds),
+        "owners": _teams(wanted.owners),
+        "tags": wanted.tags,
+        "domains": wanted.domains,
+        "systems": tuple(systems),
+        "lifecycles": tuple(each.value for each in wanted.lifecycles),
+        "dataClasses": tuple(each.value for each in wanted.data_classes),
+    }
+    return tuple(Criterion(facet, values) for facet, values in given.items() if values)
+
+
+def predicates(read: Read, wanted: CatalogFilter) -> Iterator[ColumnElement[bool]]:
+    """The predicates of a plain filter."""
     columns = ENTRIES.c
-    found: dict[str, ColumnElement[bool]] = {}
     if wanted.kinds:
-        found["kinds"] = columns.kind.in_(wanted.kinds)
-    if wanted.owners:
-        found["owners"] = columns.team.in_(_teams(wanted.owners))
-    if wanted.tags:
-        found["tags"] = columns.tags.overlap(list(wanted.tags))
-    if wanted.domains:
-        found["domains"] = columns.domain.in_(wanted.domains)
-    if wanted.systems:
-        systems = require_entries(wanted.systems, "system", path="/filter/systems")
-        found["systems"] = columns.systems.overlap(list(systems))
+        yield columns.kind.in_(wanted.kinds)
     if wanted.lifecycles:
-        found["lifecycles"] = exists().where(
+        yield exists().where(
             VERSIONS.c.entry_id == columns.id,
             VERSIONS.c.lifecycle.in_(wanted.lifecycles),
             readable_versions(read),
         )
     else:
-        found["lifecycles"] = columns.lifecycle != Lifecycle.RETIRED
+        yield columns.lifecycle != Lifecycle.RETIRED
     if wanted.data_classes:
-        found["dataClasses"] = columns.data_class.in_(wanted.data_classes)
-    return found
+        yield columns.data_class.in_(wanted.data_classes)
 
 
 def _teams(owners: tuple[str, ...]) -> tuple[str, ...]:

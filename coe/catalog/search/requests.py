@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
@@ -30,7 +29,7 @@ class CatalogOrder(StrEnum):
 class CatalogSearch:
     """One search: `text` as typed, `first` at most 100, `after` a cursor of the same search.
 
-    `owners` and `live`: without a text, read the teams and the live versions with the entries.
+    `owners` and `live`: read the teams and the live versions with the entries.
     """
 
     text: str | None = None
@@ -46,7 +45,7 @@ class CatalogSearch:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A sort key, its direction, and its form in a cursor."""
+    """A sort key, its direction, and its form in a cursor, of a page without a text."""
 
     name: str
     key: ColumnElement[Any]
@@ -54,15 +53,13 @@ class Order:
     read: Callable[[str], Any]
 
     @classmethod
-    def of(cls, order: CatalogOrder, score: ColumnElement[Any] | None = None) -> Self:
-        """The order that was asked for; `score` is how well an entry matches a text."""
+    def of(cls, order: CatalogOrder) -> Self:
+        """The order that was asked for."""
         match order:
             case CatalogOrder.TITLE:
                 return cls("title", func.lower(ENTRIES.c.title), descending=False, read=str)
             case CatalogOrder.UPDATED:
                 return cls("updated", ENTRIES.c.updated_at, descending=True, read=instants.read)
-            case CatalogOrder.RELEVANCE if score is not None:
-                return cls("relevance", score, descending=True, read=Decimal)
             case _:
                 return cls("uses", ENTRIES.c.uses, descending=True, read=int)
 
