@@ -13,7 +13,7 @@ A plan that contains what somebody may read belongs to one policy and one actor 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import asyncpg
 import orjson
@@ -21,12 +21,22 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import asyncpg as driver
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import DirectConnections
 from coe.db.direct import ConnectionLost, translated
 
 _DIALECT: Final = driver.dialect(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types here
     json_deserializer=orjson.loads
 )
+
+
+class Connections(Protocol):
+    """What runs statements: `coe.db.direct.DirectConnections`, or the connection of a session."""
+
+    async def read(self, statement: str, *arguments: Any) -> list[Any]:
+        """The rows of a statement.
+
+        Raises:
+            SQLAlchemyError: The statement failed; the message contains no values.
+        """
 
 
 class Plan:
@@ -51,9 +61,7 @@ class Plan:
         ]
         self._readers: Final = [(at, read) for at, read in enumerate(readers) if read is not None]
 
-    async def fetch(
-        self, connections: DirectConnections | OnSession, **values: Any
-    ) -> list[list[Any]]:
+    async def fetch(self, connections: Connections, **values: Any) -> list[list[Any]]:
         """Run it; each row is a list of values in the order of the columns.
 
         Raises:

@@ -73,8 +73,8 @@ async def test_what_is_rolled_back_or_not_yet_committed_is_in_no_index(filled: P
     assert await _found(filled, "flow") == set(NAMES)
     async with filled.work(SALES_OWNER) as work:
         await _retitle(work.session, "one", "Flow secret")
-        found = await search(work, CatalogSearch(text="secret"))
-        assert found.items == ()
+        with pytest.raises(TypeError, match=r"platform\.read"):
+            await search(work, CatalogSearch(text="secret"))
         assert await _found(filled, "secret") == set()
         await work.session.rollback()
     assert await _found(filled, "secret") == set()
@@ -124,7 +124,9 @@ async def test_changes_are_deleted_when_all_have_followed_and_the_late_build_ane
         await session.commit()
         await session.execute(text("DELETE FROM entry_changes"))
         await session.commit()
-    monkeypatch.setattr(following, "_TOO_LATE", timedelta(0))
+    followed = index_of(other)._followed
+    assert followed is not None
+    followed.at -= timedelta(hours=1)
     assert await _found(other, "renamed") == {"one"}
     assert await index_of(other).current(other.reader) is not before
 
@@ -143,7 +145,7 @@ async def test_synonyms_are_read_again_when_their_file_changes(
 ) -> None:
     await register(platform, SALES_OWNER, central("one", title="Flow one"))
     file = tmp_path_factory.mktemp("catalog") / "synonyms.yaml"
-    index = following.CatalogIndex(file)
+    index = following.CatalogIndex(platform.database, file)
     following._INDEXES[platform.database] = index
     assert await _found(platform, "zork") == set()
     for content, found in (

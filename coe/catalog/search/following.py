@@ -14,23 +14,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
+import asyncpg
 import yaml
 from sqlalchemy import delete, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe import content
-from coe.catalog.search.loading import Connections, all_entries, entries_of
+from coe.catalog.search.loading import all_entries, entries_of
 from coe.catalog.tables import CHANGES
 from coe.db import Database
-from coe.db.plans import OnSession
+from coe.db.plans import Connections, OnSession
 from coe.search.index import EntryIndex
 from coe.search.synonyms import Synonyms, SynonymsRefused
 from coe.work import Platform, Read, Work
@@ -51,7 +54,6 @@ _CHANGES: Final = f"""
 SELECT state.horizon, state.newest, state.at, change.number, change.entry_id, change.xid
 FROM ({_STATE}) AS state LEFT JOIN entry_changes AS change
   ON change.xid >= $1 AND NOT change.number = ANY($2::bigint[])
-  AND change.xid IS DISTINCT FROM (pg_current_xact_id_if_assigned()::text)::bigint
 LIMIT {_MOST_CHANGES + 1}
 """  # noqa: S608  # no part is of a caller
 _log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class _Followed:
     horizon: int
     at: datetime
     applied: dict[int, int] = field(default_factory=dict)
+    times_applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,9 @@ class OldChanges:
 class CatalogIndex:
     """The index of one database in this process."""
 
-    def __init__(self, synonyms: Path) -> None:
+    def __init__(self, database: Database, synonyms: Path) -> None:
         """`synonyms` is the file with the words of one meaning; it is read again if it changes."""
+        self._own = ref(database)
         self._file = synonyms
         self._stamp: tuple[int, int] | None = None
         self._synonyms = Synonyms()
@@ -113,42 +117,49 @@ class CatalogIndex:
         self.old = OldChanges()
 
     async def current(self, connections: Connections) -> EntryIndex:
-        """The index with every change that is committed and visible now."""
-        followed = self._followed
-        if followed is not None:
+        """The index with every change that is committed and visible now.
+
+        Nobody waits here for somebody who waits for a connection: a build has one of its own, and
+        what is applied was read before.
+        """
+        while True:
+            followed = self._followed
+            if followed is None:
+                followed = await self._build(None)
+            applied = followed.times_applied
             seen = await _look(connections, followed)
-            if not seen.changes and self._usable(followed, seen):
+            if not self._usable(followed, seen) or len(seen.changes) > _MOST_CHANGES:
+                await self._build(followed)
+                continue
+            if not seen.changes:
                 self._advance(followed, seen)
                 return await self._with_synonyms(followed.index)
-        async with self._lock:
-            return await self._with_synonyms(await self._follow(connections))
-
-    async def _follow(self, connections: Connections) -> EntryIndex:
-        followed = self._followed
-        if followed is None:
-            return await self._build(connections)
-        seen = await _look(connections, followed)
-        if not self._usable(followed, seen) or len(seen.changes) > _MOST_CHANGES:
-            return await self._build(connections)
-        if seen.changes:
             entries = await entries_of(connections, sorted(seen.entries))
-            gone = seen.entries - {each.id for each in entries}
-            await asyncio.to_thread(followed.index.apply, entries, gone)
-            followed.applied.update(seen.changes)
-        self._advance(followed, seen)
-        return followed.index
+            async with self._lock:
+                if followed.times_applied != applied or self._followed is not followed:
+                    continue  # what was read may be older than what is applied
+                gone = seen.entries - {each.id for each in entries}
+                await asyncio.to_thread(followed.index.apply, entries, gone)
+                followed.times_applied += 1
+                followed.applied.update(seen.changes)
+                self._advance(followed, seen)
+            return await self._with_synonyms(followed.index)
 
-    async def _build(self, connections: Connections) -> EntryIndex:
+    async def _build(self, instead_of: _Followed | None) -> _Followed:
         """Build from all entries; what changes meanwhile is applied by the next search."""
-        [state] = await connections.read(_STATE)
-        index = EntryIndex(self._synonyms)
-        with index.building() as add:
-            async for entries in all_entries(connections):
-                await asyncio.to_thread(add, entries)
-        before, self._followed = self._followed, _Followed(index, state["horizon"], state["at"])
-        if before is not None:
-            before.index.close()
-        return index
+        async with self._lock:
+            if self._followed is not None and self._followed is not instead_of:
+                return self._followed
+            index = EntryIndex(self._synonyms)
+            async with _own_connection(self._own()) as connections:
+                [state] = await connections.read(_STATE)
+                with index.building() as add:
+                    async for entries in all_entries(connections):
+                        await asyncio.to_thread(add, entries)
+            self._followed = _Followed(index, state["horizon"], state["at"])
+            if instead_of is not None:
+                await asyncio.to_thread(instead_of.index.close)
+            return self._followed
 
     def _usable(self, followed: _Followed, seen: _Seen) -> bool:
         """Whether the rows since then are still kept, and the database is not an earlier one."""
@@ -190,18 +201,46 @@ def index_of(platform: Platform) -> CatalogIndex:
     found = _INDEXES.get(platform.database)
     if found is None:
         file = content.root(platform.settings.content_dir) / "catalog" / "synonyms.yaml"
-        found = _INDEXES[platform.database] = CatalogIndex(file)
+        found = _INDEXES[platform.database] = CatalogIndex(platform.database, file)
     return found
 
 
 async def current_index(read: Read) -> EntryIndex:
     """The index as this reader has to find it: with everything that is committed.
 
-    What a transaction has changed itself is in no index before it is committed.
+    Raises:
+        TypeError: The reader can write: what it has not committed must not get into the index.
     """
-    held = read.session.in_transaction() and not isinstance(read, Work)
+    if isinstance(read, Work):
+        raise TypeError("search with `platform.read`: a transaction that writes finds its own rows")
+    held = read.session.in_transaction()  # then that connection serves: a second could not come
     connections: Connections = OnSession(read.session) if held else read.platform.reader
     return await index_of(read.platform).current(connections)
+
+
+class _Own:
+    """A connection of its own, for a build: it holds up no caller, and waits for none."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def read(self, statement: str, *arguments: Any) -> list[Any]:
+        """The rows of a statement."""
+        return list(await self._connection.fetch(statement, *arguments))
+
+
+@asynccontextmanager
+async def _own_connection(database: Database | None) -> AsyncIterator[_Own]:
+    if database is None:
+        raise OSError("the platform is closed")
+    try:
+        connection = await database.dedicated()
+        try:
+            yield _Own(connection)
+        finally:
+            await connection.close()
+    except asyncpg.PostgresError as error:
+        raise SQLAlchemyError(type(error).__name__) from None
 
 
 async def follow_forever(platform: Platform) -> None:

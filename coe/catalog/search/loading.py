@@ -13,12 +13,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from coe.access.actor import DataClass
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.db import DirectConnections
-from coe.db.plans import OnSession, Plan
+from coe.db.plans import Connections, Plan
 from coe.search.entries import IndexedEntry, VersionState
 from coe.search.words import spaced
 
-Connections = DirectConnections | OnSession
 BATCH: Final = 2_000
 _IDS: Final = ARRAY(Uuid)
 _NAMES: Final = (
