@@ -34,6 +34,7 @@ from coe.catalog.search.loading import all_entries, entries_of
 from coe.catalog.tables import CHANGES
 from coe.db import Database
 from coe.db.plans import Connections, OnSession
+from coe.search.entries import IndexedEntry
 from coe.search.index import EntryIndex
 from coe.search.synonyms import Synonyms, SynonymsRefused
 from coe.work import Platform, Read, Work
@@ -135,15 +136,23 @@ class CatalogIndex:
                 self._advance(followed, seen)
                 return await self._with_synonyms(followed.index)
             entries = await entries_of(connections, sorted(seen.entries))
-            async with self._lock:
-                if followed.times_applied != applied or self._followed is not followed:
-                    continue  # what was read may be older than what is applied
-                gone = seen.entries - {each.id for each in entries}
-                await asyncio.to_thread(followed.index.apply, entries, gone)
-                followed.times_applied += 1
-                followed.applied.update(seen.changes)
-                self._advance(followed, seen)
-            return await self._with_synonyms(followed.index)
+            # A caller who goes away must not leave an older state to be applied after a newer one.
+            if await asyncio.shield(self._apply(followed, seen, entries, applied)):
+                return await self._with_synonyms(followed.index)
+
+    async def _apply(
+        self, followed: _Followed, seen: _Seen, entries: list[IndexedEntry], applied: int
+    ) -> bool:
+        """Apply what was read, unless something was applied meanwhile that may be newer."""
+        async with self._lock:
+            if followed.times_applied != applied or self._followed is not followed:
+                return False
+            gone = seen.entries - {each.id for each in entries}
+            await asyncio.to_thread(followed.index.apply, entries, gone)
+            followed.times_applied += 1
+            followed.applied.update(seen.changes)
+            self._advance(followed, seen)
+            return True
 
     async def _build(self, instead_of: _Followed | None) -> _Followed:
         """Build from all entries; what changes meanwhile is applied by the next search."""
@@ -186,9 +195,7 @@ class CatalogIndex:
                 given = await asyncio.to_thread(self._file.read_text)
                 self._synonyms = Synonyms.of(await asyncio.to_thread(yaml.safe_load, given))
             except (OSError, ValueError, yaml.YAMLError, SynonymsRefused) as refused:
-                _log.error(
-                    "%s is not used: %s", self._file.name, refused
-                )  # the reader needs the sentence, not the stack
+                _log.error("%s is not used: %s", self._file.name, refused)
         index.synonyms = self._synonyms
         return index
 
