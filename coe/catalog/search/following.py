@@ -123,14 +123,17 @@ class CatalogIndex:
         Nobody waits here for somebody who waits for a connection: a build has one of its own, and
         what is applied was read before.
         """
+        built = False
         while True:
             followed = self._followed
             if followed is None:
-                followed = await self._build(None)
+                followed, built = await self._build(None), True
             applied = followed.times_applied
             seen = await _look(connections, followed)
-            if not self._usable(followed, seen) or len(seen.changes) > _MOST_CHANGES:
+            usable = self._usable(followed, seen) and len(seen.changes) <= _MOST_CHANGES
+            if not usable and not built:
                 await self._build(followed)
+                built = True
                 continue
             if not seen.changes:
                 self._advance(followed, seen)
@@ -220,7 +223,9 @@ async def current_index(read: Read) -> EntryIndex:
     """
     if isinstance(read, Work):
         raise TypeError("search with `platform.read`: a transaction that writes finds its own rows")
-    held = read.session.in_transaction()  # then that connection serves: a second could not come
+    # A connection that is held serves, as a second could not come; but a standby says less than
+    # the primary of which transactions are over.
+    held = read.session.in_transaction() and read.reader is None
     connections: Connections = OnSession(read.session) if held else read.platform.reader
     return await index_of(read.platform).current(connections)
 

@@ -2,7 +2,7 @@
 
 It only adds: processes of the release before go on, and their changes are kept too.
 
-Revision: 0032, after 0031.
+Revision: 0033, after 0032.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0032'
-down_revision = '0031'
+revision = '0033'
+down_revision = '0032'
 branch_labels = None
 depends_on = None
 
