@@ -57,6 +57,7 @@ INSTANCE: Final = (
     'parameters: {words: "pangolin"}}'
 )
 ARGUMENTS: Final = {
+    "Query.catalogCompletions": 'text: "zebra"',
     "Query.flow": f'ref: "{FLOW_REF}"',
     "Query.template": f'ref: "{TEMPLATE_REF}"',
     "Query.decision": f'ref: "{TABLE_REF}"',

@@ -202,7 +202,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
         crm = await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM)
         version = await queries.find_version(read, "coe/order-to-cash@1.1.0")
     assert found.items[0].entry.ref == "coe/order-to-cash"
-    assert "<mark>Order</mark> to cash" in found.items[0].highlights
+    assert found.items[0].highlights[0].fragment == "<mark>Order</mark> to cash"
     assert crm is not None
     assert crm.lifecycle is Lifecycle.PUBLISHED
     assert version is not None
