@@ -38,7 +38,8 @@ LIVE = "live"
 DDL = (
     "CREATE EXTENSION IF NOT EXISTS fuzzystrmatch",
     """
-    CREATE OR REPLACE FUNCTION entry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION entry_changed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
     BEGIN
       IF TG_TABLE_NAME = 'entries' THEN
         INSERT INTO entry_changes (entry_id) VALUES (coalesce(NEW.id, OLD.id));

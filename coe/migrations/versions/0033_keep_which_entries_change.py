@@ -2,7 +2,7 @@
 
 It only adds: processes of the release before go on, and their changes are kept too.
 
-Revision: 0033, after 0032.
+Revision: 0033.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = '0033'
-down_revision = '0032'
-branch_labels = None
-depends_on = None
+kind = 'expand'
 
 
 def upgrade() -> None:
@@ -34,7 +32,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_entry_changes_xid'), 'entry_changes', ['xid'], unique=False)
     op.execute("""
-        CREATE FUNCTION entry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION entry_changed() RETURNS trigger LANGUAGE plpgsql
+        SECURITY DEFINER SET search_path = public, pg_temp AS $$
         BEGIN
           IF TG_TABLE_NAME = 'entries' THEN
             INSERT INTO entry_changes (entry_id) VALUES (coalesce(NEW.id, OLD.id));
@@ -53,10 +52,3 @@ def upgrade() -> None:
         OR UPDATE OF lifecycle, data_class, team, card, created_by, editors ON entry_versions
         FOR EACH ROW EXECUTE FUNCTION entry_changed()
     """)
-
-
-def downgrade() -> None:
-    op.execute('DROP TRIGGER entry_versions_change ON entry_versions')
-    op.execute('DROP TRIGGER entries_change ON entries')
-    op.execute('DROP FUNCTION entry_changed()')
-    op.drop_table('entry_changes')
