@@ -330,10 +330,10 @@ async def test_a_template_cannot_be_tried_unseen_with_wrong_parameters(confident
 
 async def test_a_door_that_forgets_to_record_records(confidential: Api) -> None:
     platform = confidential.services.platform
+    assert await _readings(confidential) == 0
     async with platform.read(SALES_OWNER) as read:
         version = await find_version(read, f"{FLOW_REF}@1.1.0", EntryKind.FLOW)
         assert version is not None
-        assert await _readings(confidential) == 0
         assert "zebraToo" in await unified_diff(read, version)
     assert len(await events_of(platform, ACTION)) == 1
     assert await details_of(platform, ACTION) == [
