@@ -122,7 +122,7 @@ async def test_an_api_without_its_other_parts_leaves_them_to_others(settings: Se
         ) as client,
     ):
         assert {each.get_name() for each in services.tasks} == {
-            "audit watch", "engine check", "metrics"
+            "audit watch", "engine check", "metrics", "search index"
         }  # fmt: skip
         assert (await client.get("/readyz")).json()["auditSealer"] == "another process"
         assert (await client.get("/gateway/warehouse/api/health")).status_code == 404
