@@ -160,6 +160,16 @@ def later_checkpoint(size: int) -> Problem:
     return Problem(FindingCode.CHECKPOINT_MISSING, message, Severity.INFO, f"/checkpoints/{size}")
 
 
+def file_elsewhere() -> Problem:
+    """The log was compared with no file, as the process that seals it has that elsewhere."""
+    message = (
+        "this process does not seal, and has no checkpoint file: the log was compared with the "
+        "checkpoints of the database alone; `coe restore verify` compares it with the file and the "
+        "sinks, on the machine that seals"
+    )
+    return Problem(FindingCode.CHECKPOINT_MISSING, message, Severity.INFO, "/checkpoints")
+
+
 def tree_changed(first: int, last: int, how: str) -> Problem:
     """A range of events does not lead to a signed root, and no single event is known to differ."""
     message = f"the events at positions {first} to {last}: {how}"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Row, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -145,7 +145,10 @@ def _words(code: bytes) -> str:
 
 
 async def note_loss(session: AsyncSession, macs: MacKeys, loss: Loss) -> None:
-    """Write down a loss that was found, so that it can be accepted; again changes nothing."""
+    """Write down a loss that was found, so that it can be accepted; again changes nothing.
+
+    A row in its place that the platform did not write is replaced.
+    """
     values: dict[str, Any] = {
         "id": loss.id,
         "found_at": utcnow(),
@@ -156,9 +159,15 @@ async def note_loss(session: AsyncSession, macs: MacKeys, loss: Loss) -> None:
     }
     undecided = dict.fromkeys(LOSS_CODES.columns) | values
     code = LOSS_CODES.code(macs, undecided)
-    await session.execute(
-        insert(AUDIT_LOSSES).values(values | {"code": code}).on_conflict_do_nothing()
-    )
+    this = AUDIT_LOSSES.c.id == loss.id
+    row = (await session.execute(AUDIT_LOSSES.select().where(this))).one_or_none()
+    if row is None:
+        new = insert(AUDIT_LOSSES).values(values | {"code": code})
+        await session.execute(new.on_conflict_do_nothing())
+    elif not LOSS_CODES.fits(macs, row):
+        undecided |= {"found_at": values["found_at"], "code": code}
+        same = AUDIT_LOSSES.c.code.is_not_distinct_from(row.code)
+        await session.execute(update(AUDIT_LOSSES).where(this, same).values(undecided))
 
 
 async def accepted_losses(

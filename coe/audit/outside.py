@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coe.audit.checkpoint import Checkpoint
@@ -11,30 +12,45 @@ from coe.crypto.signing import NoteRefused, VerifyKey
 from coe.errors import CoeError
 
 
-def checkpoints_in_files(
-    path: Path, key: VerifyKey
-) -> tuple[dict[str, Checkpoint], dict[str, str]]:
-    """The newest checkpoint of the file and of the one beside it, and why one cannot be used.
+@dataclass(slots=True)
+class Outside:
+    """What the places outside have, each by its path or name.
 
-    Both are by the path of the file; one that is missing has a reason too. It blocks.
+    Attributes:
+        found: The newest checkpoints.
+        unread: Why one has none that could be read: it is missing, empty or away.
+        refused: Why one has something that is no checkpoint of this log.
+        mute: The kinds of those that cannot be asked.
     """
-    found: dict[str, Checkpoint] = {}
-    problems: dict[str, str] = {}
+
+    found: dict[str, Checkpoint] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    mute: dict[str, str] = field(default_factory=dict)
+
+    def add(self, place: str, note: str | None, key: VerifyKey) -> None:
+        """Add what a place has; None for nothing."""
+        if note is None:
+            self.unread[place] = "missing or empty"
+            return
+        try:
+            self.found[place] = Checkpoint.open(note, key)
+        except NoteRefused as refused:
+            self.refused[place] = refused.message
+
+
+def add_files(outside: Outside, path: Path, key: VerifyKey) -> None:
+    """Add the newest checkpoint of the file, and of the one beside it. It blocks."""
     signed = SignedFile(path)
     try:
-        line, claimed = CheckpointFile(path).last_line(), signed.read()
-    except (OSError, CoeError) as error:
-        return {}, {str(path): getattr(error, "message", type(error).__name__)}
-    notes = {
-        path: None if line is None else note_of(line) or "",
-        signed.path: claimed.note if claimed else None,
-    }
-    for place, note in notes.items():
-        if note is None:
-            problems[str(place)] = "missing or empty"
-            continue
-        try:
-            found[str(place)] = Checkpoint.open(note, key)
-        except NoteRefused as refused:
-            problems[str(place)] = refused.message
-    return found, problems
+        line = CheckpointFile(path).last_line()
+        outside.add(str(path), None if line is None else note_of(line) or "", key)
+    except OSError as error:
+        outside.unread[str(path)] = type(error).__name__
+    try:
+        claimed = signed.read()
+        outside.add(str(signed.path), claimed.note if claimed else None, key)
+    except OSError as error:
+        outside.unread[str(signed.path)] = type(error).__name__
+    except CoeError as error:
+        outside.refused[str(signed.path)] = error.message

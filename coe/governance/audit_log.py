@@ -6,8 +6,9 @@ narrow what is read to the teams for which the actor holds it, and record the re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, True_
@@ -19,7 +20,7 @@ from coe.audit.admission import Admission
 from coe.audit.bundle import export
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome, Tag
-from coe.audit.findings import Verification
+from coe.audit.findings import Verification, file_elsewhere
 from coe.audit.queries import AuditEventFilter, Inclusion, Window
 from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.sealer import LogSealer
@@ -166,18 +167,23 @@ async def verify_log(platform: Platform) -> Verification:
     """Verify the whole log against its tree, its checkpoints and the file of checkpoints.
 
     It takes long, so it runs after the transaction of `request_verification`, in a session that
-    only reads.
+    only reads. A process that does not seal may be on a machine without the file: then it says so.
     """
     settings = platform.settings
+    path = settings.checkpoint_path
+    is_elsewhere = not settings.loops and not await asyncio.to_thread(path.exists)
     async with platform.database.session() as session:
         await allow_long_reading(session)
-        return await verify(
+        found = await verify(
             session,
             platform.signer.public,
-            settings.checkpoint_path,
+            None if is_elsewhere else path,
             admission=admission_of(platform),
             late_seconds=settings.seal_alarm_seconds,
         )
+    if is_elsewhere:
+        found = replace(found, problems=(*found.problems, file_elsewhere()))
+    return found
 
 
 def open_sealer(platform: Platform, database: Database) -> LogSealer:

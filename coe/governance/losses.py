@@ -22,7 +22,7 @@ from coe.access.policy_lines import Relation
 from coe.audit.checkpoint import lost_positions
 from coe.audit.events import Tag
 from coe.audit.losses import AUDIT_LOSSES, LOSS_CODES, confirms
-from coe.errors import Invalid, NotFound, Problem
+from coe.errors import Forbidden, Invalid, NotFound, Problem
 from coe.governance.audit_log import LOG
 from coe.identifiers import PLATFORM_TEAM
 from coe.work import Read, Work, check_reason
@@ -94,7 +94,8 @@ async def accept_loss(work: Work, kept_size: int, *, confirmation: str, reason: 
 
     Raises:
         NotFound: No loss with so many events left waits to be accepted.
-        Forbidden: `audit:accept_loss` is refused: also to who proposed it.
+        Forbidden: `audit:accept_loss` is refused, or the actor proposed it, also by the person
+            who made its token.
         Invalid: The confirmation is not that of the loss, or the reason is blank or too long.
     """
     waiting = [row for row in await _rows(work, lock=True) if row.approved_by is None]
@@ -110,6 +111,8 @@ async def accept_loss(work: Work, kept_size: int, *, confirmation: str, reason: 
     decision = work.require(
         Permission.AUDIT_ACCEPT_LOSS, resource=resource, team=PLATFORM_TEAM, relations=relations
     )
+    if row is not None:
+        _require_another(work, row)
     check_reason(reason)
     if row is None:
         others = ", ".join(sorted({str(each.kept_size) for each in waiting}))
@@ -141,6 +144,14 @@ async def accept_loss(work: Work, kept_size: int, *, confirmation: str, reason: 
         },
     )
     return record
+
+
+def _require_another(work: Work, row: Any) -> None:
+    """Require that the second decision is another person's, whatever the policy says."""
+    proposers = {row.proposed_by, *(row.proposer_persons or ())}
+    if row.proposed_by is not None and proposers & {work.actor.subject, *work.actor.persons}:
+        message = f"{row.proposed_by} proposed it: another person approves"
+        raise Forbidden(message, permission=Permission.AUDIT_ACCEPT_LOSS.value)
 
 
 def _decision(work: Work, *, proposed: bool) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.kek import read_keks
-from coe.crypto.keys import KEYS
+from coe.crypto.keys import KEK_LOCK, KEYS
 from coe.crypto.mac import MacKeys
 from coe.crypto.rotation import BACKUPS
 from coe.db import Database, utcnow, why_unreachable
-from coe.errors import Invalid, Problem, Unavailable
+from coe.errors import Conflict, Invalid, Problem, Unavailable
 from coe.formats import instants
 from coe.installation.restore import data_keys_check
 from coe.installation.status import (
@@ -31,6 +31,7 @@ from coe.secret_files import SecretFileRefused
 from coe.settings import Settings
 
 PAGE: Final = "docs/operations/backup.md"
+_NO_ROTATION: Final = text("SELECT pg_advisory_xact_lock_shared(:key)")
 _ARCHIVER: Final = text("""
     SELECT current_setting('archive_mode') AS mode,
            (SELECT setting::integer FROM pg_settings WHERE name = 'archive_timeout') AS timeout,
@@ -47,11 +48,13 @@ _ARCHIVER: Final = text("""
 async def record_backup(
     settings: Settings, label: str, *, taken_at: datetime | None, keep: timedelta
 ) -> list[str]:
-    """Note a backup that was taken, after it is complete; return the keys that it needs.
+    """Note a backup that was taken, after it is complete; return the keys that it may need.
 
-    `taken_at` is when it began, by default now.
+    `taken_at` is when it began, by default now. The keys may have been rotated since, so these are
+    all of the file, and those of the database.
 
     Raises:
+        Conflict: The file of key-encryption keys cannot be read here.
         Invalid: It began in the future, or is not kept any more.
         Unavailable: The database does not answer.
     """
@@ -63,15 +66,20 @@ async def record_backup(
     database = Database(settings.serving_url, name="coe-backup", pool_size=1)
     try:
         async with database.session() as session:
+            await session.execute(_NO_ROTATION, {"key": KEK_LOCK})
+            in_file = {each.id for each in await asyncio.to_thread(read_keks, settings.kek_path)}
             rows = await session.scalars(select(KEYS.c.kek_id).distinct())
             values: dict[str, Any] = {
                 "taken_at": at,
                 "kept_until": at + keep,
-                "kek_ids": sorted(rows),
+                "kek_ids": sorted(in_file | set(rows)),
             }
             new = insert(BACKUPS).values(label=label, **values)
             await session.execute(new.on_conflict_do_update(index_elements=["label"], set_=values))
             await session.commit()
+    except (FileNotFoundError, PermissionError, SecretFileRefused) as error:
+        why = getattr(error, "message", None) or f"{settings.kek_path} cannot be read"
+        raise Conflict(f"{why}: record backups where the file of keys is ({PAGE}#keys)") from None
     except (SQLAlchemyError, OSError) as error:
         raise Unavailable(f"the database does not answer ({why_unreachable(error)})") from None
     finally:

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from coe.audit.admission import Admission
 from coe.audit.losses import Loss, confirmation_of, find_loss
-from coe.audit.outside import checkpoints_in_files
+from coe.audit.outside import Outside, add_files
 from coe.audit.queries import newest_checkpoint
 from coe.audit.sinks.configured import open_sinks
 from coe.audit.verification import verify
@@ -29,7 +29,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
 from coe.errors import CoeError
 from coe.installation.keys import key_states
-from coe.installation.sinks import checkpoints_in_sinks
+from coe.installation.sinks import add_sinks
 from coe.installation.status import Check, Health, schema_check, schema_state
 from coe.json_types import JSON
 from coe.migrations.uncoded import CODED
@@ -161,31 +161,44 @@ class _Verification:
         return Check("audit log", Health.OK, detail, data=data)
 
     async def _loss(self, session: AsyncSession) -> Loss | None:
+        outside = Outside()
         path = self._settings.checkpoint_path
-        found, problems = await asyncio.to_thread(checkpoints_in_files, path, self._key)
+        await asyncio.to_thread(add_files, outside, path, self._key)
         sinks = open_sinks(self._settings.checkpoint_sinks_file, self._settings.ca_file)
-        in_sinks, unread = await checkpoints_in_sinks(sinks, self._key)
-        found, problems = found | in_sinks, problems | unread
+        await add_sinks(outside, sinks, self._key)
         newest = await newest_checkpoint(session)
         if newest is not None:
             newest = type(newest).open(newest.note, self._key)
-        loss = find_loss(newest, found.values())
-        data: dict[str, JSON] = {
-            **{name: each.tree_size for name, each in found.items()},
-            **dict(problems),
-        }
-        if loss is not None:
-            detail = f"{loss.positions} are lost: a checkpoint of {loss.lost.tree_size} events"
-            mends = f"{PAGE}#accept-a-loss"
-            self.checks.append(Check("loss", Health.PROBLEM, detail, mends, data))
-        elif not found:
-            reasons = "; ".join(f"{name}: {why}" for name, why in problems.items())
-            detail = f"nothing outside the database says how long the log was ({reasons})"
-            self.checks.append(Check("loss", Health.WARNING, detail, f"{PAGE}#checkpoints", data))
-        else:
-            detail = f"none, by {len(found)} checkpoints outside"
-            self.checks.append(Check("loss", Health.OK, detail, data=data))
+        loss = find_loss(newest, outside.found.values())
+        self.checks.append(_loss_check(loss, outside))
         return loss
+
+
+def _loss_check(loss: Loss | None, outside: Outside) -> Check:
+    """What is lost, and how sure that is: a place that was not read may know of more."""
+    data: dict[str, JSON] = {
+        **{name: each.tree_size for name, each in outside.found.items()},
+        **dict(outside.unread),
+        **dict(outside.refused),
+    }
+    told = [f"{name} is refused: {why}" for name, why in outside.refused.items()]
+    told += [f"{name} was not read: {why}" for name, why in outside.unread.items()]
+    if outside.mute:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in outside.mute.items())
+        told.append(f"not asked, as they do not answer that: {listed}")
+    mends, health = f"{PAGE}#checkpoints", Health.WARNING
+    if loss is not None:
+        detail = f"{loss.positions} are lost: a checkpoint of {loss.lost.tree_size} events"
+        mends, health = f"{PAGE}#accept-a-loss", Health.PROBLEM
+    elif not outside.found:
+        detail = "nothing outside the database says how long the log was"
+    else:
+        detail = f"none, by {len(outside.found)} checkpoints outside"
+        health = Health.WARNING if outside.unread else Health.OK
+    if outside.refused:
+        health = Health.PROBLEM
+    detail = "; ".join([detail, *told])
+    return Check("loss", health, detail, None if health is Health.OK else mends, data)
 
 
 async def data_keys_check(settings: Settings, database: Database, macs: MacKeys) -> Check:

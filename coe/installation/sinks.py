@@ -9,12 +9,12 @@ from typing import Final
 from sqlalchemy import delete
 
 from coe.access.actor import Actor
-from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import Tag
+from coe.audit.outside import Outside
 from coe.audit.sinks.configured import open_sinks
 from coe.audit.sinks.sink import Sink, SinkFailed
 from coe.audit.sinks.state import AUDIT_SINKS, SinkState, add_sink, known_sinks, sink_states
-from coe.crypto.signing import NoteRefused, VerifyKey
+from coe.crypto.signing import VerifyKey
 from coe.db import Database
 from coe.errors import Conflict, NotFound
 from coe.identifiers import PLATFORM_TEAM
@@ -102,24 +102,16 @@ async def list_sinks(settings: Settings) -> list[ListedSink]:
     ]
 
 
-async def checkpoints_in_sinks(
-    sinks: Sequence[Sink], key: VerifyKey
-) -> tuple[dict[str, Checkpoint], dict[str, str]]:
-    """The newest checkpoints that sinks keep, by name, and why one cannot be used."""
-    found: dict[str, Checkpoint] = {}
-    problems: dict[str, str] = {}
+async def add_sinks(outside: Outside, sinks: Sequence[Sink], key: VerifyKey) -> None:
+    """Add the newest checkpoints that sinks keep."""
     for sink in sinks:
         if not sink.readable:
+            outside.mute[sink.name] = sink.kind
             continue
         try:
-            note = await sink.newest()
-            if note is None:
-                problems[sink.name] = "empty"
-            else:
-                found[sink.name] = Checkpoint.open(note, key)
-        except (SinkFailed, NoteRefused) as error:
-            problems[sink.name] = error.message
-    return found, problems
+            outside.add(sink.name, await sink.newest(), key)
+        except SinkFailed as error:
+            outside.unread[sink.name] = error.message
 
 
 def _configured(settings: Settings, name: str) -> Sink:

@@ -39,7 +39,7 @@ _SEALING: Final = (
     "GRANT UPDATE (position, leaf_hash, refused) ON audit_events TO {role}",
     "GRANT INSERT ON audit_nodes, audit_checkpoints TO {role}",
     "GRANT INSERT, UPDATE ON audit_sealer TO {role}",
-    "GRANT SELECT, INSERT ON audit_losses TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON audit_losses TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON audit_sinks TO {role}",
 )
 _POWERS: Final = text("""

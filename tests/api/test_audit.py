@@ -281,7 +281,7 @@ async def test_an_exported_bundle_is_verified_offline(api: Api, tmp_path: Path) 
 
 
 ACCEPT = """
-mutation Accept($from: Int!, $confirmation: String!, $reason: String!) {
+mutation Accept($from: Long!, $confirmation: String!, $reason: String!) {
   acceptAuditLoss(from: $from, confirmation: $confirmation, reason: $reason) {
     state problems { code path message }
   }
@@ -291,13 +291,16 @@ LOSSES = "{ auditLosses { state keptSize lostSize checkpoint proposedBy approved
 
 
 async def test_two_people_accept_a_loss_by_the_api(api: Api, platform: Platform) -> None:
-    newest = Checkpoint.sign(platform.signer, 10**6, bytes(32), platform.clock())
-    loss = Loss(None, newest)
+    kept, newest = (
+        Checkpoint.sign(platform.signer, size, bytes(32), platform.clock())
+        for size in (2**40, 2**41)
+    )
+    loss = Loss(kept, newest)
     async with platform.database.session() as session:
         await note_loss(session, platform.macs, loss)
         await session.commit()
     lead, auditor = api.persona("coe-lead"), api.persona("auditor")
-    given = {"from": 0, "reason": "the disk failed"}
+    given = {"from": 2**40, "reason": "the disk failed"}
     wrong = (await lead.ask(ACCEPT, **given, confirmation="x"))["acceptAuditLoss"]
     assert (wrong["state"], wrong["problems"][0]["path"]) == (None, "/confirmation")
     given["confirmation"] = confirmation_of(platform.macs, loss.id)
@@ -306,6 +309,7 @@ async def test_two_people_accept_a_loss_by_the_api(api: Api, platform: Platform)
     [shown] = (await auditor.ask(LOSSES))["auditLosses"]
     assert (shown["proposedBy"], shown["approvedBy"]) == ("coe-lead", "auditor")
     assert shown["checkpoint"] == newest.note
+    assert (shown["keptSize"], shown["lostSize"]) == (2**40, 2**41), "beyond Int of GraphQL"
     async with platform.database.session() as session:
         await session.execute(text("DELETE FROM audit_losses"))
         await session.commit()

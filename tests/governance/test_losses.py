@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
@@ -105,7 +107,50 @@ async def test_a_decision_that_was_written_into_the_database_is_none(platform: P
             text("UPDATE audit_losses SET proposed_by = 'coe-lead', approved_by = 'auditor'")
         )
         await session.commit()
-    with pytest.raises(LossFound):
-        await seal(platform)
     with pytest.raises(NotFound):
         await accept(platform, AUDITOR, loss)
+    with pytest.raises(LossFound):
+        await seal(platform)
+
+
+@pytest.mark.parametrize("maker", [False, True], ids=["alone", "by-a-token"])
+async def test_the_second_person_differs_whatever_the_policy_says(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, *, maker: bool
+) -> None:
+    monkeypatch.setattr("coe.governance.losses.relation", lambda *_: ())
+    loss = await lose(platform)
+    assert await accept(platform, COE_LEAD, loss) is LossState.PROPOSED
+    second = replace(AUDITOR, maker=COE_LEAD.subject) if maker else COE_LEAD
+    with pytest.raises(Forbidden, match="coe-lead proposed it: another person approves"):
+        await accept(platform, second, loss)
+    assert await accept(platform, AUDITOR, loss) is LossState.ACCEPTED
+
+
+async def test_a_row_that_somebody_wrote_does_not_keep_out_that_of_the_sealer(
+    platform: Platform,
+) -> None:
+    loss = await lose(platform)
+    async with platform.database.session() as session:
+        await session.execute(text("UPDATE audit_losses SET code = NULL, proposed_by = 'x'"))
+        await session.commit()
+    with pytest.raises(LossFound):
+        await seal(platform)
+    assert await accept(platform, COE_LEAD, loss) is LossState.PROPOSED
+    with pytest.raises(LossFound):
+        await seal(platform)
+    assert await accept(platform, AUDITOR, loss) is LossState.ACCEPTED, "a decision stays"
+
+
+@pytest.mark.parametrize("loops", [True, False], ids=["seals", "does-not-seal"])
+async def test_the_log_is_verified_where_no_checkpoint_file_is(
+    platform: Platform, *, loops: bool
+) -> None:
+    async with platform.work(AUDITOR) as work:
+        await list_losses(work)
+    await seal(platform)
+    platform.settings.checkpoint_path.unlink()
+    settings = platform.settings.model_copy(update={"loops": loops})
+    found = await verify_log(replace(platform, settings=settings))
+    assert found.ok is not loops
+    [problem] = [each for each in found.problems if each.code == "AUDIT_CHECKPOINT_MISSING"]
+    assert ("coe restore verify" in problem.message) is not loops

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from coe.audit.losses import confirms
 from coe.crypto.envelope import Cell
 from coe.crypto.kek import read_keks
-from coe.crypto.rotation import rotate_kek
+from coe.crypto.rotation import add_kek, retire_keks, rewrap, rotate_kek
 from coe.db import utcnow
-from coe.errors import Invalid
+from coe.errors import Conflict, Invalid
 from coe.installation.backup import backup_status, record_backup
 from coe.installation.restore import Restored, verify_restored
 from coe.installation.status import Check, Health
@@ -129,6 +129,26 @@ async def test_without_a_checkpoint_outside_nothing_says_what_is_lost(started: P
     assert "missing or empty" in found["loss"].detail
 
 
+async def test_a_place_that_was_not_read_or_is_refused_is_told(started: Platform) -> None:
+    settings = started.settings
+    sinks = settings.data_dir / "sinks.yaml"
+    sinks.write_text(
+        f"sinks: {{copy: {{kind: file, path: {settings.data_dir}/away/copy}},"
+        " logs: {kind: syslog, host: logs.example.com}}"
+    )
+    sinks.chmod(0o600)
+    given = settings.model_copy(update={"checkpoint_sinks_file": sinks})
+    check = by_part((await verify_restored(given)).checks)["loss"]
+    assert check.health is Health.WARNING
+    assert "copy was not read: the folder" in check.detail
+    assert "not asked, as they do not answer that: logs (syslog)" in check.detail
+    path = settings.checkpoint_path
+    path.write_text(path.read_text().replace("time 2", "time 3"))
+    check = by_part((await restored(started)).checks)["loss"]
+    assert check.health is Health.PROBLEM
+    assert f"{path} is refused: " in check.detail
+
+
 async def test_a_database_that_is_away_is_told(platform: Platform) -> None:
     away = platform.settings.model_copy(update={"database_url": "postgresql://coe@127.0.0.1:9/coe"})
     found = await verify_restored(away)
@@ -147,6 +167,21 @@ async def test_a_backup_is_recorded_and_grows_old(platform: Platform) -> None:
     assert "2.0 hours old" in (await backups(platform))["backup"].detail
     with pytest.raises(Invalid):
         await record_backup(platform.settings, "x", taken_at=old, keep=timedelta(hours=1))
+
+
+async def test_a_backup_may_need_each_key_that_the_file_has(platform: Platform) -> None:
+    await platform.keyring.seal_json(Cell("runs", "1", "input_sealed", "sales"), "run", {})
+    path = platform.settings.kek_path
+    [before] = read_keks(path)
+    await add_kek(platform.keyring)  # after the backup was taken, and before it is recorded
+    await rewrap(platform.keyring)
+    needed = await record_backup(platform.settings, "b", taken_at=None, keep=timedelta(days=1))
+    assert set(needed) == {each.id for each in read_keks(path)}
+    await retire_keks(platform.keyring)
+    assert before.id in {each.id for each in read_keks(path)}
+    path.unlink()
+    with pytest.raises(Conflict, match="record backups where the file of keys is"):
+        await record_backup(platform.settings, "c", taken_at=None, keep=timedelta(days=1))
 
 
 async def test_a_key_that_a_kept_backup_needs_is_not_retired(platform: Platform) -> None:

@@ -1,9 +1,9 @@
-"""The scalars of the contract: DateTime, Duration and JSON."""
+"""The scalars of the contract: DateTime, Duration, JSON and Long."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NewType
+from typing import Final, NewType
 
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition, scalar
@@ -16,6 +16,9 @@ Json = NewType("Json", object)
 
 DateTime = NewType("DateTime", datetime)
 IsoDuration = NewType("IsoDuration", timedelta)
+Long = NewType("Long", int)
+MAX_LONG: Final = 2**53 - 1
+"""The greatest whole number that every reader of JSON keeps exactly."""
 
 
 def _parse_moment(value: object) -> datetime:
@@ -46,6 +49,12 @@ def _print_length(value: object) -> str:
     return durations.write(value)
 
 
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_LONG:
+        raise GraphQLError(f"Long is a whole number, at most {MAX_LONG}")
+    return value
+
+
 def _unchanged(value: JSON) -> JSON:
     return value
 
@@ -62,6 +71,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="ISO 8601 duration, such as P2DT4H",
         serialize=_print_length,
         parse_value=_parse_length,
+    ),
+    Long: scalar(
+        name="Long",
+        description="A whole number up to 2^53 - 1, such as a size of the log",
+        serialize=_whole,
+        parse_value=_whole,
     ),
     Json: scalar(
         name="JSON",

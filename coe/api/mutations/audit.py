@@ -10,6 +10,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.ids import to_uuid
 from coe.api.graphql.nodes import mutation
+from coe.api.graphql.scalars import Long
 from coe.api.types.losses import AuditLossPayload
 from coe.api.types.refused_rows import RefusedRowPayload
 from coe.governance.losses import accept_loss
@@ -44,7 +45,7 @@ class AuditMutation:
     async def accept_audit_loss(
         self,
         info: Info,
-        from_: Annotated[int, strawberry.argument(name="from")],
+        from_: Annotated[Long, strawberry.argument(name="from")],
         confirmation: str,
         reason: str,
         client_mutation_id: str | None = None,

@@ -9,7 +9,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import resource_name, to_global
 from coe.api.graphql.loaders import event_detail, event_proof, event_reason
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
-from coe.api.graphql.scalars import DateTime, Json
+from coe.api.graphql.scalars import DateTime, Json, Long
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome
 from coe.audit.findings import Verification
@@ -171,7 +171,7 @@ class AuditSink:
 
     name: str
     kind: str
-    tree_size: int = strawberry.field(description="Of the newest checkpoint that it keeps")
+    tree_size: Long = strawberry.field(description="Of the newest checkpoint that it keeps")
     kept_at: DateTime | None = strawberry.field(description="When it took that; null for never")
     behind_seconds: float = strawberry.field(
         description="For how long it has lacked a newer one; 0 if it has the newest"
@@ -184,7 +184,7 @@ class AuditSink:
         return cls(
             name=record.name,
             kind=record.kind,
-            tree_size=record.tree_size,
+            tree_size=Long(record.tree_size),
             kept_at=DateTime(record.kept_at) if record.kept_at else None,
             behind_seconds=record.behind_seconds,
             failing=record.error is not None,

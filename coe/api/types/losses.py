@@ -5,7 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from coe.api.graphql.nodes import Problem, object_type
-from coe.api.graphql.scalars import DateTime
+from coe.api.graphql.scalars import DateTime, Long
 from coe.governance.losses import LossRecord, LossState
 from coe.idempotency import Receipt
 
@@ -16,8 +16,10 @@ class AuditLoss:
 
     state: LossState
     found_at: DateTime
-    kept_size: int = strawberry.field(description="Events that are left; the log goes on from here")
-    lost_size: int = strawberry.field(description="The size of the newest checkpoint that is lost")
+    kept_size: Long = strawberry.field(
+        description="Events that are left; the log goes on from here"
+    )
+    lost_size: Long = strawberry.field(description="The size of the newest checkpoint that is lost")
     checkpoint: str = strawberry.field(description="Its C2SP signed note, the evidence")
     proposed_by: str | None
     proposed_at: DateTime | None
@@ -30,8 +32,8 @@ class AuditLoss:
         return cls(
             state=record.state,
             found_at=DateTime(record.found_at),
-            kept_size=record.kept_size,
-            lost_size=record.lost_size,
+            kept_size=Long(record.kept_size),
+            lost_size=Long(record.lost_size),
             checkpoint=record.lost_note,
             proposed_by=record.proposed_by,
             proposed_at=DateTime(record.proposed_at) if record.proposed_at else None,

@@ -19,7 +19,7 @@ query Losses {
 }
 """
 _ACCEPT: Final = document("""
-mutation Accept($from: Int!, $confirmation: String!, $reason: String!) {
+mutation Accept($from: Long!, $confirmation: String!, $reason: String!) {
   acceptAuditLoss(from: $from, confirmation: $confirmation, reason: $reason) {
     state problems { ...problem }
   }
@@ -51,7 +51,7 @@ def losses(api: ApiClient) -> Result:
     "--from",
     "kept",
     required=True,
-    type=click.IntRange(0, 2**31 - 1),
+    type=click.IntRange(0, 2**53 - 1),
     help="The first lost position, as `coe restore verify` shows it.",
 )
 @click.option("--confirmation", required=True, help="What `coe restore verify` shows beside it.")
