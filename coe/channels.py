@@ -99,6 +99,10 @@ class Channels:
         content = self._file.current()
         return {} if content is None else content.channels
 
+    def problem(self) -> str | None:
+        """Why the file cannot be used; None if it can."""
+        return self._file.problem()
+
     def for_reminders(self, team: str) -> str | None:
         """The name of the first channel that sends the team's reminders; None without one.
 

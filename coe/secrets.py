@@ -64,6 +64,10 @@ class SecretStore:
         found = frozenset(n for n, each in self._current().items() if team in each.teams)
         return found if self._logged is None else None
 
+    def problem(self) -> str | None:
+        """Why the file cannot be used; None if it can."""
+        return self._file.problem()
+
     def _current(self) -> dict[str, _Secret]:
         try:
             content = self._file.current()

@@ -46,7 +46,7 @@ from coe.audit.records import (
     AuditEventRecord,
 )
 from coe.audit.signed_file import Signed
-from coe.audit.sinks.keeper import SinkKeeper
+from coe.audit.sinks.keeper import SinkKeeper, SinkRefused
 from coe.audit.threads import in_thread
 from coe.audit.tree import TreeDamaged, frontier_at
 from coe.crypto.signing import SigningKey
@@ -170,7 +170,9 @@ class LogSealer:
             except Exception as error:  # noqa: BLE001  # the top of a loop: logged and repeated
                 metrics.SEALER_PROBLEM.set(1)
                 if self.problem is None:
-                    _LOG.exception("the audit log is not being sealed")
+                    # What it says of the sinks are their names and what to do: no values.
+                    told = {"reason": error.message} if isinstance(error, SinkRefused) else {}
+                    _LOG.exception("the audit log is not being sealed", extra=told)
                 self.problem = (
                     error.message if isinstance(error, CoeError) else type(error).__name__
                 )

@@ -75,6 +75,14 @@ class OperatorFile(Generic[_Content]):
             raise OperatorFileError(self._error)
         return self._content
 
+    def problem(self) -> str | None:
+        """Why the file cannot be used; None if it can, or if there is none."""
+        try:
+            self.current()
+        except OperatorFileError as error:
+            return str(error)
+        return None
+
     def _parse(self, text: bytes) -> None:
         try:
             data = yaml.safe_load(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -38,11 +39,16 @@ _ARCHIVER: Final = text("""
            current_setting('synchronous_standby_names') AS standbys,
            current_setting('synchronous_commit') AS commit,
            current_setting('fsync') AS fsync,
+           pg_has_role('pg_read_all_stats', 'USAGE') AS sees,
+           (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
+             AS connected,
            extract(epoch FROM clock_timestamp() - last_archived_time)::double precision AS archived,
            last_failed_wal AS failed,
            coalesce(last_failed_time > last_archived_time, last_failed_time IS NOT NULL) AS failing
     FROM pg_stat_archiver
 """)
+_NEEDED: Final = re.compile(r"\s*(?:first|any)?\s*([0-9]+)\s*\(", re.IGNORECASE)
+"""How many standbys `synchronous_standby_names` asks for; one without a number."""
 
 
 async def record_backup(
@@ -142,6 +148,7 @@ async def wal_check(session: AsyncSession, max_lag: timedelta) -> Check:
         "archivedSecondsAgo": None if row.archived is None else round(row.archived, 1),
         "failedWal": row.failed if row.failing else None,
         "synchronousStandbys": row.standbys,
+        "connectedStandbys": row.connected if row.sees else None,
     }
     health, detail = _lag(row, max_lag)
     mends = None if health is Health.OK else f"{PAGE}#the-log-of-writes"
@@ -153,17 +160,29 @@ def _lag(row: Row[Any], max_lag: timedelta) -> tuple[Health, str]:
     since = "never" if row.archived is None else f"{row.archived:.0f} s ago"
     late = row.archived is None or row.archived > max_lag.total_seconds()
     lost = f"archived {since}: that much could be lost"
+    asked = _NEEDED.match(row.standbys)
+    needed = int(asked[1]) if asked else 1
+    away = (
+        f"{row.standbys} has to confirm each commit, and {row.connected} of {needed} synchronous"
+        " standbys are connected: commits wait"
+    )
     found = {
         "fsync is off: a power failure loses the whole database": row.fsync == "off",
         f"archiving {row.failed} failed, and nothing was archived since": row.failing,
         "neither archived nor kept by a synchronous standby: a loss is as old as the backup": (
             row.mode == "off" and not synchronous
         ),
+        away: synchronous and row.sees and row.connected < needed,
         lost: late and not synchronous,
     }
     for detail, is_so in found.items():
         if is_so:
             return Health.PROBLEM, detail
+    if synchronous and not row.sees:
+        detail = (
+            f"{row.standbys} has to confirm each commit; whether it is connected is not visible"
+        )
+        return Health.WARNING, f"{detail} (GRANT pg_read_all_stats to the role)"
     if synchronous:
         return Health.OK, f"kept by {row.standbys} before a commit answers: nothing is lost"
     if not row.timeout:

@@ -24,6 +24,33 @@ _STANDBY: Final = text("""
            extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
              ::double precision AS seconds
 """)
+_WAITING: Final = text("""
+    SELECT count(*) AS sessions,
+           coalesce(extract(epoch FROM clock_timestamp() - min(state_change)), 0)::double precision
+             AS seconds
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'SyncRep'
+      AND state_change < clock_timestamp() - interval '5 seconds'
+""")
+BACKUP_PAGE: Final = "docs/operations/backup.md#the-log-of-writes"
+
+
+async def commits_check(session: AsyncSession) -> Check:
+    """Whether commits hang as no synchronous standby confirms them."""
+    row: Any = (await session.execute(_WAITING)).one()
+    return commits_told(row.sessions, row.seconds)
+
+
+def commits_told(sessions: int, seconds: float) -> Check:
+    """What so many sessions say that wait for a standby, the longest for so many seconds."""
+    data: dict[str, JSON] = {"waiting": sessions, "seconds": round(seconds, 1)}
+    if sessions:
+        detail = (
+            f"{sessions} sessions wait for a synchronous standby (SyncRep), the longest for"
+            f" {seconds:.0f} s: is the receiver of the log of writes away?"
+        )
+        return Check("commits", Health.PROBLEM, detail, BACKUP_PAGE, data)
+    return Check("commits", Health.OK, "none waits for a standby", data=data)
 
 
 async def limits_check(session: AsyncSession, settings: Settings) -> Check:  # noqa: ARG001  # as other looks

@@ -13,6 +13,7 @@ PAGES: Final = {
     "central workers": f"{_RUNBOOKS}/CoeRunsNotBegun.md",
     "checkpoint sinks": f"{_RUNBOOKS}/CoeCheckpointSinkOld.md",
     "codes of rows": _RESTORE,
+    "commits": f"{_BACKUP}#the-log-of-writes",
     "data keys": _RESTORE,
     "database": "docs/operations/postgresql.md",
     "engine": f"{_RUNBOOKS}/CoeEngineFailing.md",

@@ -27,7 +27,7 @@ from coe.engines.prefect_engine import PrefectEngine
 from coe.errors import CoeError, Unavailable
 from coe.formats import instants
 from coe.installation.checks import Check, Health
-from coe.installation.database_checks import limits_check, standby_check
+from coe.installation.database_checks import commits_check, limits_check, standby_check
 from coe.installation.keys import key_states
 from coe.installation.pages import (
     OLD_TRANSACTION,
@@ -84,6 +84,7 @@ async def installation_status(settings: Settings) -> list[Check]:
                 checks.append(await asyncio.to_thread(schema_check, await schema_state(session)))
             checks.append(await _keys(settings))
             looks: dict[str, _Look] = {
+                "commits": lambda session, _: commits_check(session),
                 "policy": _policy,
                 "sealing": _sealing,
                 "checkpoint sinks": lambda session, _: sinks_check(session),
@@ -259,7 +260,14 @@ async def sinks_check(session: AsyncSession) -> Check:
     if not states:
         detail = "none beside the file: whoever has this machine can cut the log back"
         return Check("checkpoint sinks", Health.OK, detail, data=data)
-    return Check("checkpoint sinks", Health.OK, f"{len(states)} up to date", data=data)
+    lacking = "".join(
+        f"; {each.name}: has lacked the newest checkpoint for {each.behind_seconds:.0f} s"
+        f" ({each.error or 'no answer'})"
+        for each in states
+        if each.behind_seconds
+    )
+    detail = f"{len(states)} known{lacking}" if lacking else f"{len(states)} up to date"
+    return Check("checkpoint sinks", Health.OK, detail, data=data)
 
 
 async def _runs(session: AsyncSession, _: Settings) -> Check:

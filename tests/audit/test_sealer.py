@@ -16,7 +16,9 @@ from coe.audit.log import append
 from coe.audit.merkle import Frontier, NodeId
 from coe.audit.records import EVENT_COLUMNS
 from coe.audit.sealer import LogSealer
+from coe.audit.sinks.keeper import SinkRefused
 from coe.db import Database, utcnow
+from coe.logs import JsonLines
 from tests.factories.audit import Log, cut_to, event
 from tests.factories.keys import signing_key
 
@@ -321,3 +323,22 @@ async def test_what_was_signed_and_not_committed_is_completed_as_it_was(log: Log
     assert await log.sealer().seal_once() == 1
     await assert_whole(log)
     assert notes(log) == [point.note for point in await checkpoints(log)]
+
+
+async def test_the_log_record_names_the_sink_that_is_refused(
+    log: Log, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = log.sealer()
+
+    async def refuse() -> int:
+        raise SinkRefused("bucket: the database does not know it (coe sink add bucket)")
+
+    monkeypatch.setattr(sealer, "seal_once", refuse)
+    loop = asyncio.create_task(sealer.run_forever())
+    async with asyncio.timeout(60):
+        while sealer.problem is None:
+            await asyncio.sleep(0.01)
+    loop.cancel()
+    [record] = caplog.records
+    told = json.loads(JsonLines().format(record))
+    assert told["reason"] == "bucket: the database does not know it (coe sink add bucket)"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from coe.audit.sinks.configured import open_sinks
 from coe.cli import ci
 from coe.errors import Severity
 from coe.installation.configuration import (
@@ -213,3 +214,23 @@ def test_a_client_of_a_ci_may_have_its_secret_in_a_file(tmp_path: Path) -> None:
     assert ci.is_here(given)
     assert not ci.is_here({"COE_CLIENT_SECRET_FILE": file})
     assert ci._with_files(given)["COE_CLIENT_SECRET"] == "winterstein"
+
+
+@pytest.mark.parametrize("name", ["CHANNELS", "SECRETS", "ISSUERS", "CHECKPOINT_SINKS"])
+def test_the_files_that_settings_name_are_read(name: str, tmp_path: Path) -> None:
+    variable, key = f"COE_{name}_FILE", name.rpartition("_")[2].lower()
+    missing = run("config", "check", **{variable: str(tmp_path / "none")})
+    assert missing.exit_code == 1
+    assert f"{tmp_path / 'none'}: the file cannot be read" in missing.output.replace("\n", "")
+    wrong = written(tmp_path / "wrong", f"{key}: {{a: {{token: winterstein}}}}")
+    checked = run("config", "check", "--output", "json", **{variable: wrong})
+    assert checked.exit_code == 1
+    assert [each["path"] for each in json.loads(checked.stdout)] == [variable]
+    assert "winterstein" not in checked.output
+    right = written(tmp_path / "right", f"{key}: {{}}")
+    assert run("config", "check", **{variable: right}).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "# none yet\n", "sinks:\n", "sinks: {}\n"])
+def test_an_empty_file_of_sinks_names_none(text: str, tmp_path: Path) -> None:
+    assert open_sinks(Path(written(tmp_path / "sinks.yaml", text))) == []

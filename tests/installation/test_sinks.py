@@ -36,7 +36,8 @@ async def test_the_operator_adds_lists_and_removes_a_sink(platform: Platform) ->
     code, listed = await coe("sink", "list", "--output", "json")
     assert (code, json.loads(listed)[0]["known"]) == (0, False)
     assert (await coe("sink", "add", "nothing"))[0] == 6
-    assert (await coe("sink", "add", "copy"))[0] == 0
+    code, added = await coe("sink", "add", "copy")
+    assert (code, "restart the process that seals" in added) == (0, True)
     assert (await coe("sink", "add", "copy"))[0] == 8
     assert (await coe("sink", "add", "copy", "--again"))[0] == 0
     named = settings.model_copy(update={"checkpoint_sinks_file": file})
@@ -85,5 +86,11 @@ async def test_a_sink_that_lacks_the_newest_checkpoint_for_long_is_told(
         assert (await sinks_check(session)).health is Health.PROBLEM
         await session.execute(text("UPDATE audit_sinks SET tree_size = 1000 WHERE name = 'a'"))
         check = await sinks_check(session)
+        await session.execute(text("UPDATE audit_checkpoints SET at = now() - interval '99 s'"))
+        soon = await sinks_check(session)
+        await session.execute(text("UPDATE audit_sinks SET tree_size = 1000"))
+        now = await sinks_check(session)
     assert (check.health, check.help) == (Health.WARNING, "docs/operations/backup.md#sinks")
     assert "b for 36" in check.detail
+    assert (soon.health, "2 known; b: has lacked the newest" in soon.detail) == (Health.OK, True)
+    assert now.detail == "2 up to date"

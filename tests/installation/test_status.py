@@ -57,6 +57,7 @@ async def test_all_is_well_but_for_the_engine_that_is_missing(platform: Platform
         "schema": Health.OK,
         "keys": Health.OK,
         "policy": Health.OK,
+        "commits": Health.OK,
         "sealing": Health.OK,
         "checkpoint sinks": Health.OK,
         "processes": Health.WARNING,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from coe.audit.sinks.file import FileSink
 from coe.audit.sinks.http import HttpSink, WitnessSink
@@ -110,6 +110,11 @@ _Sink = Annotated[_File | _Http | _Witness | _ObjectStore | _Syslog, Field(discr
 class _Sinks(_Model):
     sinks: dict[str, _Sink]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_empty(cls, given: Any) -> Any:
+        return {"sinks": {}} if given in (None, {"sinks": None}) else given
+
     @field_validator("sinks")
     @classmethod
     def _are_named(cls, sinks: dict[str, _Sink]) -> dict[str, _Sink]:
@@ -119,7 +124,7 @@ class _Sinks(_Model):
 
 
 def open_sinks(file: Path | None, ca_file: Path | None = None) -> list[Sink]:
-    """The sinks of the file; none without one. Nothing connects yet.
+    """The sinks of the file; none without one, or if it is empty. Nothing connects yet.
 
     Raises:
         CoeError: The file cannot be used.

@@ -42,14 +42,20 @@ def show(config: str | None) -> Result:
 @example("coe config check", "coe config check --config coe.env")
 @printed()
 def check(config: str | None) -> Result:
-    """Check the settings without starting anything; exit code 1 if one is invalid or unknown."""
+    """Check the settings without starting anything; exit code 1 if one is invalid or unknown.
+
+    The files that they name are read too: sinks, channels, secrets, issuers, and the certificate.
+    """
     from coe.installation.configuration import (  # noqa: PLC0415  # slow to import
         invalid_settings,
         unknown_settings,
     )
+    from coe.installation.named_files import unusable_files  # noqa: PLC0415  # slow to import
 
     file = Path(config) if config else None
     problems = invalid_settings(file)
+    if not problems:
+        problems = unusable_files(file)
     if not any(each.code == "SETTINGS_FILE" for each in problems):
         problems += unknown_settings(file)
     found = [problem_fields(each) for each in problems]

@@ -31,7 +31,8 @@ def add(config: str | None, name: str, again: bool) -> Result:  # noqa: FBT001  
     from coe.installation import sinks  # noqa: PLC0415  # slow to import
 
     kind = asyncio.run(sinks.add(settings_from(config), name, again=again))
-    return Result({"name": name, "kind": kind}, f"known: {name} ({kind})")
+    note = "restart the process that seals, if it began before the file named the sink"
+    return Result({"name": name, "kind": kind}, f"known: {name} ({kind})", [note])
 
 
 @command.command("list")

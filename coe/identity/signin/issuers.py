@@ -205,6 +205,10 @@ class Issuers:
             raise IssuersUnusable from None
         return {} if content is None else content.issuers
 
+    def problem(self) -> str | None:
+        """Why the file cannot be used; None if it can."""
+        return self._file.problem()
+
     def find(self, name: str) -> Issuer:
         """The issuer of this name.
 
