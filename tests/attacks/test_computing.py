@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -12,6 +12,8 @@ import pytest
 from coe.confined import budget
 from coe.confined.budget import AT_ONCE, WAITING, Budget, spent
 from coe.confined.pool import Pool
+from coe.demo.api import create_demo_app
+from coe.settings import Settings
 from tests.attacks.test_rate_limits import assert_refused
 from tests.factories.api import Api
 from tests.factories.api_documents import central
@@ -157,13 +159,21 @@ async def test_every_door_has_its_text_worked_on_by_the_pool(
     assert missed == {}
 
 
+@pytest.fixture
+async def wide_api(settings: Settings) -> AsyncIterator[Api]:
+    """The application without its loops, with as many connections as it has by default."""
+    app = create_demo_app(settings.model_copy(update={"loops": False}))
+    async with app.router.lifespan_context(app):
+        yield Api(app)
+
+
 async def test_one_subject_does_not_occupy_the_computing(
-    still_api: Api, monkeypatch: pytest.MonkeyPatch
+    wide_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held()
-    monkeypatch.setattr(still_api.services.platform, "computing", held)
+    monkeypatch.setattr(wide_api.services.platform, "computing", held)
     body = {"query": CHECK, "variables": {"text": central()}}
-    async with still_api.client("demo-sales-owner") as client:
+    async with wide_api.client("demo-sales-owner") as client:
         sent = [
             asyncio.create_task(client.post("/graphql", json=body))
             for _ in range(AT_ONCE + WAITING)
@@ -174,7 +184,7 @@ async def test_one_subject_does_not_occupy_the_computing(
         done, _ = await asyncio.wait([*sent, one_too_many], return_when=asyncio.FIRST_COMPLETED)
         [refused] = [each.result() for each in done]
         assert_refused(refused, range(1, 2))
-        async with still_api.client("demo-auditor") as other:
+        async with wide_api.client("demo-auditor") as other:
             theirs = asyncio.create_task(other.post("/graphql", json=body))
             while held.waiting < AT_ONCE + 1:
                 await asyncio.sleep(0.01)

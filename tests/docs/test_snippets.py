@@ -29,6 +29,7 @@ from coe.errors import Problem, Severity
 from coe.identity.signin.issuers import Issuers
 from coe.language.lint import lint
 from coe.language.load import load
+from coe.search.synonyms import Synonyms
 from coe.secrets import SecretStore
 from coe.templates.manifest import TemplateManifest
 from coe.templates.placeholders import Filling
@@ -114,6 +115,8 @@ def _yaml_problems(snippet: Snippet, folder: Path) -> Iterator[str]:
         yield from map(str, problems)
     elif "rules" in data:
         yield from _errors(load_decision(snippet.text).problems)
+    elif "synonyms" in data:
+        Synonyms.of(data)
     elif {"secrets", "channels", "issuers"} & set(data):
         yield from _operator_file(snippet.text, folder)
     else:
