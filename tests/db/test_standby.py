@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from coe.authentication import RequestInfo
 from coe.db import Database
 from coe.db import standby as standby_module
 from coe.demo.api import create_demo_app
-from coe.installation.status import installation_status
+from coe.installation.backup import wal_check
+from coe.installation.status import Health, installation_status
 from coe.settings import Settings
 from coe.work import Platform, Read
 from tests.factories.api import Api
@@ -141,6 +143,9 @@ async def test_a_synchronous_standby_has_every_confirmed_event_after_a_failover(
     )
     await servers.until(servers.primary, IN_SYNC)
     before = Database(servers.primary.url("coe"))
+    async with before.session() as session:
+        kept = await wal_check(session, timedelta(minutes=5))
+    assert (kept.health, kept.data["connectedStandbys"]) == (Health.OK, 1)
     log = open_log(before, tmp_path)
     await log.fill(5, 20)
     await log.write(event(100), event(101))
