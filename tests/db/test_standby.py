@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from graphql import parse
@@ -82,7 +83,17 @@ async def what_the_api_reads_there(settings: Settings) -> None:
         standby = api.services.platform.standby
         assert standby is not None
         query = '{ catalog(search: "order") { nodes { id } } runs(first: 1) { nodes { id } } }'
-        with statements_about(standby.database, "") as there:
+        read = standby.reader.read
+
+        async def noted(statement: str, *arguments: Any) -> list[Any]:
+            there.append(statement)
+            return await read(statement, *arguments)
+
+        with (
+            statements_about(standby.database, "") as there,
+            pytest.MonkeyPatch.context() as patched,
+        ):
+            patched.setattr(standby.reader, "read", noted)
             await api.persona("sales-owner").ask(query)
     assert any("FROM entries" in statement for statement in there)
     assert any("FROM runs" in statement for statement in there)
