@@ -146,6 +146,7 @@ VALUES: dict[str, Any] = {
     "JSON": {},
     "DateTime": "2026-11-22T15:04:05Z",
     "Duration": "PT1S",
+    "Long": 1,
 }
 BY_NAME: dict[str, Any] = {"problems": [], "hasNextPage": False, "error": None, "ref": "a/b@1.0.0"}
 BY_NAME |= {"digest": f"5f70bf18a0860070{0:048}", "voided": None}

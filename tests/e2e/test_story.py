@@ -147,7 +147,7 @@ def test_the_catalog_is_searched_with_facets_and_highlights(owner: Persona) -> N
     assert {"coe/order-to-cash", "sales/order-to-cash", "warehouse/pick-and-pack"} <= refs
     assert {facet["name"] for facet in found["facets"]} >= {"kinds", "owners", "tags"}
     assert any("<mark>" in part for edge in found["edges"] for part in edge["highlights"])
-    typo = owner.ask(SEARCH, text="oder to csah")["catalog"]
+    typo = owner.ask(SEARCH, text="odrer to cash")["catalog"]
     assert "coe/order-to-cash" in {edge["node"]["ref"] for edge in typo["edges"]}
 
 
