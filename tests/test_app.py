@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import text
 
 from coe.app import Services
@@ -17,7 +16,7 @@ from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, 
 from coe.settings import Settings
 from tests.factories.api import Api, Persona
 from tests.factories.api_story import publish_welcome
-from tests.factories.ports import free_port
+from tests.factories.servers import listening
 
 ENGINE = "{ engine { name state detail queued } }"
 
@@ -112,18 +111,9 @@ async def test_without_an_engine_runs_are_taken_and_wait(settings: Settings) -> 
 
 @asynccontextmanager
 async def _serving(settings: Settings):
-    port = free_port()
     app = create_demo_app(settings)
-    config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}", app.state.services
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, 10)
+    async with listening(app) as url:
+        yield url, app.state.services
 
 
 async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from coe.web.hosts import KnownHosts
 from coe.web.http_protocol import BoundedHttp
-from tests.factories.ports import free_port
+from tests.factories.servers import listening
 
 HEAD = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -38,17 +38,10 @@ async def _size(request: Request) -> PlainTextResponse:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     app = KnownHosts(Starlette(routes=[Route("/", _size, methods=["POST"])]), ["127.0.0.1"])
-    config = uvicorn.Config(
-        app, port=free_port(), http=BoundedHttp, lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]  # pytest has them
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield config.port
-    server.should_exit = True
-    await serving
+    async with listening(app, is_started=True, http=BoundedHttp) as url:
+        number = urlsplit(url).port
+        assert number is not None
+        yield number
 
 
 async def sent(port: int, *parts: bytes) -> bytes:

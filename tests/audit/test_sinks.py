@@ -393,7 +393,7 @@ def test_an_address_that_nobody_reaches_is_refused_with_its_place(
     wrong: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "sinks.yaml"
-    file.write_text("sinks: {a: {%s}}" % wrong)  # noqa: UP031  # braces of YAML
+    file.write_text("sinks: {a: {" + wrong + "}}")
     file.chmod(0o600)
     with pytest.raises(CoeError, match=r"sinks\.a\.\S+\.(url|host|port)"):
         open_sinks(file)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from coe.crypto.envelope import Cell, DoesNotOpen, Header
+from coe.crypto.keys import WrappedKey
 from coe.crypto.rotation import rotate_kek
 from coe.settings import Settings
 from coe.work import Platform
@@ -90,10 +92,10 @@ async def test_a_key_that_is_being_opened_while_keys_change_is_not_kept(
     read, gone_on = asyncio.Event(), asyncio.Event()
     unwrap = other.keyring.unwrap
 
-    async def slowly(row: object) -> bytes:
+    async def slowly(row: WrappedKey | Row[Any]) -> bytes:
         read.set()
         await gone_on.wait()
-        return await unwrap(row)  # type: ignore[arg-type]  # a row of data_keys
+        return await unwrap(row)
 
     monkeypatch.setattr(other.keyring, "unwrap", slowly)
     opening = asyncio.create_task(other.keyring.open(CELL, "run", sealed))

@@ -18,10 +18,14 @@ from coe.installation.status import schema_state
 from tests.factories.databases import cut_connections
 
 
+class _DriverError(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
 def failed(state: str, *, lost: bool = False) -> DBAPIError:
     """The error of a statement with this code."""
-    orig = Exception()
-    orig.sqlstate = state  # type: ignore[attr-defined]  # as the driver does
+    orig = _DriverError(state)
     kind = IntegrityError if state.startswith("23") else DBAPIError
     return kind("SELECT 1", None, orig, connection_invalidated=lost)
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from coe.db.locks import Alone, is_alone
 from coe.execution.advance import Finished, HandedOver, advance
-from coe.execution.engine import Engine, EngineRun, RunRef
+from coe.execution.engine import Engine, EngineRun, RunRef, StartedRun
 from coe.execution.loops import Loops
 from coe.execution.reaper import tidy_once
 from coe.json_types import JSON
@@ -63,7 +63,8 @@ async def test_a_claimed_message_is_handled_before_the_loops_end(platform: Platf
             await may_end.wait()
             return await super().request(run)
 
-        async def started_runs(self, *, older_than: timedelta) -> list[object]:  # noqa: ARG002  # the port's
+        async def started_runs(self, *, older_than: timedelta) -> list[StartedRun]:
+            assert older_than > timedelta()
             return []
 
     engine = SlowEngine()

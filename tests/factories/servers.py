@@ -21,11 +21,21 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def listening(app: ASGIApp, *, is_started: bool = False) -> AsyncIterator[str]:
-    """The address of the application; `is_started` if somebody else starts and stops it."""
-    lifespan = "off" if is_started else "on"
+async def listening(
+    app: ASGIApp, *, is_started: bool = False, http: type[asyncio.Protocol] | None = None
+) -> AsyncIterator[str]:
+    """The address of the application; `is_started` if somebody else starts and stops it.
+
+    `http` is the protocol that reads requests, by default uvicorn's own.
+    """
     config = uvicorn.Config(
-        app, port=free_port(), log_config=None, access_log=False, lifespan=lifespan
+        app,
+        port=free_port(),
+        http=http or "auto",
+        log_config=None,
+        access_log=False,
+        lifespan="off" if is_started else "on",
+        timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
