@@ -1,6 +1,8 @@
 """The processes that are connected to a database, and the revision that each knows.
 
-Each process names it where PostgreSQL shows its connections, as in `coe-api/0031`.
+Each process names it where PostgreSQL shows its connections, as in `coe-api/0031`. It shows that of
+the sessions of other roles only to a role with pg_read_all_stats: a hidden one counts as that of a
+process that knows nothing, for it may be one.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from sqlalchemy import Connection, text
 
 PROGRAM: Final = re.compile(r"(coe[a-z-]*)(?:/(\d{4}))?")
 _SESSIONS: Final = text("""
-    SELECT application_name, min(pid) AS pid, count(*) AS sessions FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_type = 'client backend'
-      AND pid <> pg_backend_pid()
-    GROUP BY application_name ORDER BY application_name
+    SELECT application_name, backend_type IS NULL AS hidden, usename AS role,
+           min(pid) AS pid, count(*) AS sessions
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND usename IS NOT NULL AND pid <> pg_backend_pid()
+      AND coalesce(backend_type, 'client backend') = 'client backend'
+    GROUP BY 1, 2, 3 ORDER BY 1, 3
 """)
 _OLDEST: Final = text("""
     SELECT application_name, pid, state,
@@ -48,9 +52,16 @@ class Process:
 
 
 def connected(connection: Connection) -> list[Process]:
-    """The processes of the platform that are connected, but for those that migrate."""
+    """The processes of the platform that are connected, but for those that migrate.
+
+    Sessions that the role of the connection may not look at are among them.
+    """
     found = []
     for row in connection.execute(_SESSIONS):
+        if row.hidden:
+            program = f"a session of role {row.role}, hidden without pg_read_all_stats"
+            found.append(Process(program, "0000", row.pid, row.sessions))
+            continue
         named = PROGRAM.fullmatch(row.application_name or "")
         if named and named[1] != "coe-migrate":
             found.append(Process(named[1], named[2] or "0000", row.pid, row.sessions))

@@ -18,7 +18,7 @@ from coe.db import Database
 from coe.db.known_revisions import newest_known
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import Conflict
-from coe.migrations import run
+from coe.migrations import processes, run
 from coe.migrations.applying import NoLock, RevisionFailed
 from coe.migrations.revisions import BadRevision, load
 from tests.factories.databases import fresh_database
@@ -207,6 +207,38 @@ async def test_a_contract_waits_until_nobody_older_is_connected(url: str, tmp_pa
     ):
         done = await upgrade(url, tmp_path, contract=True)
     assert (done.applied, done.waiting) == (("0003",), ())
+
+
+async def test_a_session_that_the_role_may_not_look_at_may_be_an_older_process(
+    url: str,
+) -> None:
+    """Roles apart: the one that migrates sees the program of another only if it may."""
+    async with session(url) as admin:
+        await admin.execute("DROP ROLE IF EXISTS looks_on")
+        await admin.execute("CREATE ROLE looks_on LOGIN")
+    place = url.replace("postgresql://postgres@", "postgresql://looks_on@")
+    assert place != url
+    async with session(url, application_name="coe-api/0001") as older:
+        hidden = await asyncio.to_thread(_connected, place)
+        assert [each.knows for each in hidden] == ["0000"]
+        assert "hidden without pg_read_all_stats" in hidden[0].program
+        await older.execute("GRANT pg_read_all_stats TO looks_on")
+        seen = await asyncio.to_thread(_connected, place)
+    assert [(each.program, each.knows) for each in seen] == [("coe-api", "0001")]
+    async with session(url) as admin:
+        await admin.execute("DROP ROLE looks_on")
+
+
+def _connected(url: str) -> list[processes.Process]:
+    async def look() -> list[processes.Process]:
+        database = Database(url, name="psql", pool_size=1)
+        try:
+            async with database.engine.begin() as connection:
+                return await connection.run_sync(processes.connected)
+        finally:
+            await database.close()
+
+    return asyncio.run(look())
 
 
 async def test_a_new_database_gets_contracts_at_once(url: str, tmp_path: Path) -> None:
